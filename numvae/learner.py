@@ -170,4 +170,4 @@ def encode(self:Learner, data, out=None)->pd.DataFrame: # [rows, latent_dim], co
 @patch
 def reconstruct(self:Learner, data, out=None)->pd.DataFrame: # [rows, features] float32
     "Expected row given its latent means, in the source's units, with the index of `data`"
-    return self.stream(data, Means(), lambda p,m: self.schema.decode(m, p.index, 'float32'), out)
+    return self.stream(data, Means(), lambda p,m: p.decode(m, 'float32'), out)

@@ -34,6 +34,7 @@ class Likelihood(nn.Module):
     def unscaled(self, y): return y if self.scaler is None else self.scaler.inverse(y)
     def _fill(self, x): return x.float().masked_fill(missing(x), 0.)
     def nll(self, params, x): return self.entries(params, x).sum(1) # -> [rows], nats
+    def clean(self, params, x, noise): return self.mean(params) # -> [rows, features]
 
 # %% ../nbs/api/03_loss.ipynb #c012
 class MSE(Likelihood):
@@ -71,6 +72,10 @@ class Gaussian(Likelihood):
         e = torch.randn(params.shape, generator=generator).to(params.device)
         return self.unscaled(params.float() + self.var.sqrt()*e)
 
+    def clean(self, params, x, noise): # noise: standard deviation of what was added, in scaled units
+        trust = (self.var/(self.var + noise**2)).expand(x.shape).masked_fill(missing(x), 0.)
+        return self.unscaled(torch.lerp(params.float(), self.scaled(x), trust))
+
 # %% ../nbs/api/03_loss.ipynb #c019
 class Categorical(Likelihood):
     "A free distribution over the levels of each feature"
@@ -86,6 +91,12 @@ class Categorical(Likelihood):
     def sample(self, params, generator=None): # the largest of logits plus Gumbel noise is a draw
         u = torch.rand(params.shape, generator=generator).clamp(1e-20).to(params.device)
         return (params.float() - (-u.log()).log()).argmax(-1).to(torch.int8)
+
+    def clean(self, params, x, noise): # noise: share of entries replaced by a level drawn at random
+        seen = F.one_hot(x.long().clamp(min=0), self.levels)
+        seen = torch.where(missing(x)[..., None], 1., (1-noise)*seen + noise/self.levels)
+        p = params.float().softmax(-1)*seen
+        return (p/p.sum(-1, keepdim=True)) @ torch.arange(self.levels, device=p.device).float()
 
 # %% ../nbs/api/03_loss.ipynb #c022
 likelihoods = dict(mse=MSE, gaussian=Gaussian, categorical=Categorical)

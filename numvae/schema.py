@@ -103,6 +103,18 @@ def infer_schema(frame,         # DataFrame or Arrow table with the first rows
     return Schema(features, levels, (grid or 1.) if levels else 1., dtypes)
 
 # %% ../nbs/api/00a_schema.ipynb #c022
+@patch
+def adapt(self:Schema,
+    frame, # DataFrame or Arrow table with the first rows of the data
+)->Schema: # the same columns, stored as in `frame`
+    "This schema for data that stores the same columns in another way"
+    find_features(names_of(frame), self.features)
+    cols = [column(frame, f) for f in self.features] if self.levels else []
+    fits = [s for s in (self.step, .25, 1.) if all(_on_grid(c, s) for c in cols)]
+    if all(c.dtype.kind in 'iu' for c in cols): fits = [1.]
+    return Schema(self.features, self.levels, fits[0] if self.levels and fits else self.step, {f: _dtype_name(frame, f) for f in self.features})
+
+# %% ../nbs/api/00a_schema.ipynb #c025
 class OffGrid(InputError): "A value that is no level, in a table of levels"
 
 def _row_name(frame, i):
@@ -110,12 +122,12 @@ def _row_name(frame, i):
     if isinstance(frame, pd.DataFrame): return f'{frame.index[i]!r}'
     return f"{frame.column('id')[i].as_py()!r}" if 'id' in frame.schema.names else f'number {i} of its block'
 
-# %% ../nbs/api/00a_schema.ipynb #c023
+# %% ../nbs/api/00a_schema.ipynb #c026
 def _complain(frame, name, v, bad, what, cls=InputError):
     i = int(np.flatnonzero(bad)[0])
     raise cls(f"row {_row_name(frame, i)}, column '{name}': {v[i]} {what}")
 
-# %% ../nbs/api/00a_schema.ipynb #c024
+# %% ../nbs/api/00a_schema.ipynb #c027
 def _to_levels(v, step):
     "Values as levels, -1 where missing, and where they are none"
     if v.dtype.kind in 'iu' and step == 1: return v, (v < 0) | (v > LEVELS-1)
@@ -123,13 +135,13 @@ def _to_levels(v, step):
     r = np.rint(w)
     return r, (np.abs(w-r) > 1e-3) | (r > LEVELS-1) | (r < -1) | ((r == -1) & ~np.isnan(v))
 
-# %% ../nbs/api/00a_schema.ipynb #c025
+# %% ../nbs/api/00a_schema.ipynb #c028
 def _to_floats(v):
     "Values as float32 and where they are infinite (too large counts)"
     with np.errstate(over='ignore'): v = v.astype('float32')
     return v, np.isinf(v)
 
-# %% ../nbs/api/00a_schema.ipynb #c026
+# %% ../nbs/api/00a_schema.ipynb #c029
 @patch
 def encode_column(self:Schema,
     frame, # DataFrame or Arrow table
@@ -144,7 +156,7 @@ def encode_column(self:Schema,
     want = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
     _complain(frame, name, raw, bad, f'is not one of the levels {want}', OffGrid)
 
-# %% ../nbs/api/00a_schema.ipynb #c027
+# %% ../nbs/api/00a_schema.ipynb #c030
 @patch
 def encode(self:Schema,
     frame,        # DataFrame or Arrow table with at least the schema's columns, in any order
@@ -161,7 +173,7 @@ def encode(self:Schema,
         out[:, i:i+block] = buf.T
     return out
 
-# %% ../nbs/api/00a_schema.ipynb #c030
+# %% ../nbs/api/00a_schema.ipynb #c033
 def _decode_column(v, levels, step, dtype):
     "One column of the tensor in the dtype of the source"
     dt = pd.api.types.pandas_dtype(dtype)
@@ -171,7 +183,7 @@ def _decode_column(v, levels, step, dtype):
     if dt.kind in 'iu': return np.where(miss, levels//2, v).astype(dt)
     return np.where(miss, np.nan, v*step).astype(dt)
 
-# %% ../nbs/api/00a_schema.ipynb #c031
+# %% ../nbs/api/00a_schema.ipynb #c034
 @patch
 def decode(self:Schema,
     x,          # [rows, features] tensor or array as `encode` gives it

@@ -6,32 +6,44 @@
 __all__ = ['Piece', 'piece_rows', 'n_rows', 'pieces', 'ParquetOut']
 
 # %% ../nbs/api/01a_stream.ipynb #c003
-import os
+import json, os
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 from fastcore.all import store_attr
 from .numerai import InputError
-from .schema import names_of, find_features
+from .schema import Schema, names_of, find_features
 from .data import Table, Absent, open_parquet, reading, read_csv, is_path, is_csv, check_rows
 
 # %% ../nbs/api/01a_stream.ipynb #c006
 class Piece:
-    "Some consecutive rows of the data: `x` [rows, features], their `index` and `era`, and the `frame` they came in"
-    def __init__(self, x, frame, index, era=None): store_attr()
+    "Some consecutive rows of the data: `x` [rows, features], their `index` and `era`, and the `frame` and `schema` they came in"
+    def __init__(self, x, frame, schema, index, era=None): store_attr()
     def __len__(self): return len(self.x)
+
+    def decode(self, x, dtype=None): # x: [rows, features] as the tensor has it
+        "A DataFrame of new feature values, stored as the data stores them"
+        return self.schema.decode(x, self.index, dtype)
 
     def replace(self, new): # new: DataFrame of the feature columns
         "The frame with the feature columns replaced; an Arrow table keeps its schema where the dtypes allow it"
         if isinstance(self.frame, pd.DataFrame): return self.frame.assign(**new)
         t = self.frame
         for c in new:
-            i = t.schema.get_field_index(c)
-            v = pa.array(new[c], from_pandas=True)
-            t = t.set_column(i, c, v.cast(t.schema.field(i).type) if pa.types.is_integer(v.type) or pa.types.is_integer(t.schema.field(i).type) == pa.types.is_integer(v.type) else v)
-        return t
+            old, v = t.schema.field(c).type, pa.array(new[c], from_pandas=True)
+            t = t.set_column(t.schema.get_field_index(c), c, v.cast(old) if pa.types.is_integer(v.type) == pa.types.is_integer(old) else v)
+        return _retype(t, self.frame.schema)
 
 # %% ../nbs/api/01a_stream.ipynb #c007
+def _retype(t, old):
+    "Correct what the table's pandas metadata says of columns whose type is no longer that of the schema `old`"
+    meta, new = t.schema.pandas_metadata, {f.name: str(f.type.to_pandas_dtype().__name__) for f in t.schema if f.type != old.field(f.name).type}
+    if not meta or not new: return t
+    for c in meta['columns']:
+        if c['name'] in new: c.update(pandas_type=new[c['name']], numpy_type=new[c['name']])
+    return t.replace_schema_metadata({**t.schema.metadata, b'pandas': json.dumps(meta).encode()})
+
+# %% ../nbs/api/01a_stream.ipynb #c008
 def piece_rows(n_features)->int:
     "Rows of a piece: about eight million entries"
     return max(512, 2**23 // max(n_features, 1) // 512 * 512)
@@ -41,7 +53,7 @@ def n_rows(data)->int:
     if is_csv(data): return 0
     return open_parquet(data).metadata.num_rows if is_path(data) else len(data)
 
-# %% ../nbs/api/01a_stream.ipynb #c008
+# %% ../nbs/api/01a_stream.ipynb #c009
 def _frames(data, rows):
     "Slices of a DataFrame or `Table`, or the row blocks of a parquet file"
     if not is_path(data):
@@ -51,7 +63,7 @@ def _frames(data, rows):
     with reading(data):
         for b in pf.iter_batches(batch_size=rows): yield pa.Table.from_batches([b])
 
-# %% ../nbs/api/01a_stream.ipynb #c009
+# %% ../nbs/api/01a_stream.ipynb #c010
 def _frame_index(frame, at):
     "Index of a piece whose first row is number `at`"
     if isinstance(frame, pd.DataFrame): return frame.index
@@ -60,25 +72,27 @@ def _frame_index(frame, at):
     idx = frame.select(cols).to_pandas(ignore_metadata=True).set_index(cols).index
     return idx.rename([None if c.startswith('__index_level_') else c for c in cols]) if len(cols) > 1 else idx.rename(None if cols[0].startswith('__index_level_') else cols[0])
 
-# %% ../nbs/api/01a_stream.ipynb #c010
+# %% ../nbs/api/01a_stream.ipynb #c011
 def _raw_pieces(data, schema):
     "Pieces of `data` encoded by `schema`"
     at, same = 0, isinstance(data, Table)
     if same and data.levels != schema.levels: raise InputError(f'the table has {data.levels or "continuous"} levels, the model {schema.levels or "continuous"}: load it with levels={schema.levels}')
     if same: find_features(data.features, schema.features)
     cols = [data.features.index(f) for f in schema.features] if same and data.features != schema.features else slice(None)
+    if same: schema = Schema(schema.features, schema.levels, data.schema.step, data.schema.dtypes)
+    else: schema = schema.adapt(next(_frames(data, 1000)))
     for f in _frames(data, piece_rows(len(schema))):
-        if same: yield Piece(f.x[:, cols].cpu().numpy(), f, f.ids if f.ids is not None else pd.RangeIndex(at, at+len(f)), f.era)
-        else: yield Piece(schema.encode(f), f, _frame_index(f, at), _frame_era(f))
+        if same: yield Piece(f.x[:, cols].cpu().numpy(), f, schema, f.ids if f.ids is not None else pd.RangeIndex(at, at+len(f)), f.era)
+        else: yield Piece(schema.encode(f), f, schema, _frame_index(f, at), _frame_era(f))
         at += len(f)
 
-# %% ../nbs/api/01a_stream.ipynb #c011
+# %% ../nbs/api/01a_stream.ipynb #c012
 def _frame_era(frame):
     if 'era' not in names_of(frame): return None
     v = frame['era'] if isinstance(frame, pd.DataFrame) else frame.column('era').to_pandas()
     return pd.Categorical(v.astype(str))
 
-# %% ../nbs/api/01a_stream.ipynb #c012
+# %% ../nbs/api/01a_stream.ipynb #c013
 def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV file
            schema,      # the model's columns
            absent=True, # a feature that is all middle level in an era is missing there
@@ -98,7 +112,7 @@ def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV
         yield p
     if seen: _check_hashes(np.concatenate(seen))
 
-# %% ../nbs/api/01a_stream.ipynb #c013
+# %% ../nbs/api/01a_stream.ipynb #c014
 def _absent_of(data, schema):
     "First pass over the data: which features each era lacks"
     first = next(_frames(data, 1))
@@ -107,11 +121,11 @@ def _absent_of(data, schema):
     for p in _raw_pieces(data, schema): a.update(p.x, p.era)
     return a
 
-# %% ../nbs/api/01a_stream.ipynb #c014
+# %% ../nbs/api/01a_stream.ipynb #c015
 def _check_hashes(h):
     if n := len(h) - len(np.unique(h)): raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
 
-# %% ../nbs/api/01a_stream.ipynb #c017
+# %% ../nbs/api/01a_stream.ipynb #c018
 class ParquetOut:
     "Write pieces to a parquet file that appears only when complete"
     def __init__(self, out): # path of the file
