@@ -6,16 +6,20 @@
 __all__ = ['score_methods', 'RowTerms', 'robust_z', 'era_means']
 
 # %% ../nbs/api/06_anomaly.ipynb #c003
+from .numerai import InputError, era_number
+from .loss import kl_divergence
+from .learner import Collect
+
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
 from fastai.learner import Learner
-from .numerai import InputError, era_number
-from .learner import Collect
 
 # %% ../nbs/api/06_anomaly.ipynb #c006
 class RowTerms(Collect):
     "Collects recon and kld of every row, [rows, 2]"
-    def take(self, x, pred): return torch.stack(self.loss_func.terms(pred, x), 1)
+    def take(self, x, pred):
+        params, mu, logvar = (*pred, None)[:3]
+        return torch.stack([self.loss_func.likelihood.full_nll(params, x), kl_divergence(mu, logvar)], 1)
 
 # %% ../nbs/api/06_anomaly.ipynb #c008
 score_methods = dict(
@@ -44,14 +48,14 @@ def anomaly_scores(self:Learner,
     weight = self.loss_func.kld_weight
     return self.stream(data, RowTerms(), lambda p,t: _score_frame(t, p.index, weight, method), out, absent)
 
-# %% ../nbs/api/06_anomaly.ipynb #c020
+# %% ../nbs/api/06_anomaly.ipynb #c022
 def robust_z(v # Series of scores
             )->pd.Series:
     "Distance from the median in robust standard deviations"
     mad = 1.4826*(v - v.median()).abs().median()
     return (v - v.median())/mad if len(v) > 2 and mad > 0 else v*np.nan
 
-# %% ../nbs/api/06_anomaly.ipynb #c021
+# %% ../nbs/api/06_anomaly.ipynb #c023
 def era_means(scores, # frame of `anomaly_scores`
               era,    # [rows] era of each row
              )->pd.DataFrame: # indexed by era: rows, the means of the scores, z
@@ -62,7 +66,7 @@ def era_means(scores, # frame of `anomaly_scores`
     e = e.loc[sorted(e.index, key=era_number)].rename_axis('era')
     return e.assign(z=robust_z(e.score))
 
-# %% ../nbs/api/06_anomaly.ipynb #c022
+# %% ../nbs/api/06_anomaly.ipynb #c024
 @patch
 def era_scores(self:Learner, data, method='elbo', absent=True)->pd.DataFrame: # as for `anomaly_scores`
     "How odd each era is: rows, mean recon, kld, elbo, score, and robust z of the score"

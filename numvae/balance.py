@@ -6,10 +6,11 @@
 __all__ = ['KLWarmup', 'active_units']
 
 # %% ../nbs/api/05_balance.ipynb #c003
+from .numerai import InputError
+
 import numpy as np
 from fastcore.all import store_attr
 from fastai.callback.core import Callback
-from .numerai import InputError
 
 # %% ../nbs/api/05_balance.ipynb #c006
 class KLWarmup(Callback):

@@ -7,6 +7,9 @@ __all__ = ['is_path', 'is_csv', 'Table', 'Absent', 'check_rows', 'open_parquet',
            'get_device']
 
 # %% ../nbs/api/01_data.ipynb #c003
+from .numerai import InputError, is_target, feature_set, era_number, era_split, purge_eras
+from .schema import Schema, OffGrid, infer_schema, find_features, some
+
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +18,6 @@ import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, torch
 from fastcore.all import patch, store_attr, listify
 from fastai.data.core import DataLoader, DataLoaders
 from fastai.torch_core import default_device, display_df
-from .numerai import InputError, is_target, feature_set, era_number, era_split, purge_eras
-from .schema import Schema, OffGrid, infer_schema, find_features, some
 
 # %% ../nbs/api/01_data.ipynb #c006
 class Table:

@@ -6,12 +6,13 @@
 __all__ = ['swap_noise', 'mask_noise', 'Corrupt', 'Cleaned']
 
 # %% ../nbs/api/07_denoise.ipynb #c003
+from .numerai import InputError
+from .learner import Collect
+
 import torch
 from fastcore.all import patch, store_attr
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from .numerai import InputError
-from .learner import Collect
 
 # %% ../nbs/api/07_denoise.ipynb #c006
 def swap_noise(x,     # [rows, features]

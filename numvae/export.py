@@ -6,6 +6,14 @@
 __all__ = ['FORMAT', 'load_vae']
 
 # %% ../nbs/api/09_export.ipynb #c003
+from . import __version__
+from .numerai import InputError
+from .schema import Schema
+from .data import TableDL, Rows, get_device
+from .model import VAE, AE, VAEConfig
+from .loss import VAELoss, likelihoods, get_likelihood
+from .learner import make_learner
+
 import hashlib, json, os, platform
 from dataclasses import asdict
 from importlib.metadata import version
@@ -17,13 +25,6 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import save_model, load_model
-from . import __version__
-from .numerai import InputError
-from .schema import Schema
-from .data import TableDL, Rows, get_device
-from .model import VAE, AE, VAEConfig
-from .loss import VAELoss, likelihoods, get_likelihood
-from .learner import make_learner
 
 # %% ../nbs/api/09_export.ipynb #c006
 FORMAT = 1  # of config.json; raised when older versions could not read it

@@ -6,6 +6,12 @@
 __all__ = ['LossTerm', 'vae_learner', 'make_learner', 'Collect', 'Latents', 'Means']
 
 # %% ../nbs/api/04_learner.ipynb #c003
+from .numerai import InputError
+from .data import Table
+from .stream import pieces, piece_rows, n_rows, ParquetOut
+from .model import VAE, VAEConfig, fit_scaler, n_params
+from .loss import VAELoss, get_likelihood
+
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, torch
@@ -15,11 +21,6 @@ from fastai.learner import Learner, Metric
 from fastai.callback.schedule import *
 from fastai.torch_core import to_detach
 from fastprogress.fastprogress import progress_bar
-from .numerai import InputError
-from .data import Table
-from .stream import pieces, piece_rows, n_rows, ParquetOut
-from .model import VAE, VAEConfig, fit_scaler, n_params
-from .loss import VAELoss, get_likelihood
 
 # %% ../nbs/api/04_learner.ipynb #c006
 class LossTerm(Metric):

@@ -6,12 +6,13 @@
 __all__ = ['likelihoods', 'kl_divergence', 'Likelihood', 'MSE', 'Gaussian', 'Categorical', 'get_likelihood', 'VAELoss']
 
 # %% ../nbs/api/03_loss.ipynb #c003
+from .numerai import InputError
+from .model import missing
+
 import math, torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.all import store_attr
-from .numerai import InputError
-from .model import missing
 
 # %% ../nbs/api/03_loss.ipynb #c006
 def kl_divergence(mu,     # [rows, latent_dim]
@@ -35,6 +36,8 @@ class Likelihood(nn.Module):
     def _fill(self, x): return x.float().masked_fill(missing(x), 0.)
     def nll(self, params, x): return self.entries(params, x).sum(1) # -> [rows], nats
     def clean(self, params, x, noise): return self.mean(params) # -> [rows, features]
+    def full_nll(self, params, x): # `nll` scaled up from the observed entries to all, so that rows with holes compare with others
+        return self.nll(params, x) * x.shape[1]/(~missing(x)).sum(1).clamp(min=1)
 
 # %% ../nbs/api/03_loss.ipynb #c012
 class MSE(Likelihood):
@@ -44,6 +47,7 @@ class MSE(Likelihood):
         n = (~missing(x)).sum(1, keepdim=True).clamp(min=1)
         return ((params.float() - self.scaled(x))**2).masked_fill(missing(x), 0.) / n
 
+    def full_nll(self, params, x): return self.nll(params, x) # a mean already
     def mean(self, params): return self.unscaled(params.float())
     def sample(self, params, generator=None): return self.mean(params)
 

@@ -7,11 +7,12 @@ __all__ = ['missing', 'Scaler', 'fit_scaler', 'VAEConfig', 'block', 'Encoder', '
            'dynamic_ae', 'dynamic_vae']
 
 # %% ../nbs/api/02_model.ipynb #c003
+from .numerai import InputError
+
 from dataclasses import dataclass, field, asdict
 
 import torch
 from torch import nn
-from .numerai import InputError
 
 # %% ../nbs/api/02_model.ipynb #c006
 def missing(x # [rows, features], int8 levels or floats

@@ -680,14 +680,15 @@ def _write(
 ):
     "Write `text` to `out` in one step"
     out = Path(out)
-    if out.is_dir(): raise InputError(f'{out} is a folder: name a file, such as {out/"report.html"}')
-    if not out.parent.is_dir(): raise InputError(f'cannot write {out}: there is no folder {out.parent}; make it first')
     tmp = out.with_name(f'.{out.name}.{os.getpid()}.part')
     try:
+        if out.is_dir(): raise InputError(f'{out} is a folder: name a file, such as {out/"report.html"}')
+        if not out.parent.is_dir(): raise InputError(f'cannot write {out}: there is no folder {out.parent}; make it first')
         tmp.write_text(text, encoding='utf-8', errors='xmlcharrefreplace')
         os.replace(tmp, out)
     except OSError as e: raise InputError(f'cannot write {out}: {e.strerror or e}; choose a place that can be written to') from e
-    finally: tmp.unlink(missing_ok=True)
+    finally:
+        if os.path.exists(tmp): tmp.unlink()
     return out
 
 # %% ../nbs/api/10_report.ipynb #c112
@@ -807,7 +808,7 @@ def _aucs(
 def vae_report(
     out, # path of the HTML file; its folder must exist
     scores, # frame per row: recon, kld and, if there, elbo, score, era
-    latents=None, # frame of z0, z1, .. of the same rows
+    latents=None, # frame of z0, z1, .. of the same rows, or of some of them
     history=None, # frame per epoch, as in `plot_terms`
     era_scores=None, # frame per era: score, z
     real=None, fake=None, # frames of real and synthetic features
@@ -825,7 +826,7 @@ def vae_report(
     truth = _truth(truth, _need(scores, ['recon','kld'], 'scores'))
     if era is not None and len(era)!=len(scores): raise InputError(f'era has {len(era)} rows and scores {len(scores)}: pass one per row')
     secs = [_hist_section(scores, truth, threshold, unit)]
-    if latents is not None: secs.append(_latent_section(latents, scores, unit))
+    if latents is not None: secs.append(_latent_section(latents, scores if len(latents)==len(scores) else scores.loc[latents.index], unit))
     if history is not None: secs.append(_terms_section(history, unit))
     secs.append(_rows_section(scores, era, truth, top))
     if era_scores is not None: secs.append(_eras_section(era_scores, mark, era_truth, top))

@@ -6,13 +6,14 @@
 __all__ = ['correlations', 'quality']
 
 # %% ../nbs/api/08_sample.ipynb #c003
+from .numerai import InputError
+from .stream import ParquetOut
+
 import numpy as np, pandas as pd, torch
 from pathlib import Path
 from fastcore.all import patch
 from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
-from .numerai import InputError
-from .stream import ParquetOut
 
 # %% ../nbs/api/08_sample.ipynb #c006
 def _block_rows(model, entries=2**22):

@@ -6,11 +6,12 @@
 __all__ = ['LEVELS', 'Schema', 'names_of', 'column', 'find_features', 'some', 'infer_schema', 'OffGrid']
 
 # %% ../nbs/api/00a_schema.ipynb #c003
+from .numerai import InputError, is_feature, is_target
+
 from dataclasses import dataclass, field
 
 import numpy as np, pandas as pd, pyarrow as pa, torch
 from fastcore.all import patch
-from .numerai import InputError, is_feature, is_target
 
 # %% ../nbs/api/00a_schema.ipynb #c006
 LEVELS = 5  # Numerai's features have five bins
@@ -174,16 +175,22 @@ def encode(self:Schema,
     return out
 
 # %% ../nbs/api/00a_schema.ipynb #c033
+def _decode_float(v, dt):
+    "A continuous column in the source's dtype: integers are rounded, booleans split at a half"
+    if dt.kind in 'iub': v = np.rint(v)
+    return pd.array(np.where(np.isnan(v), None, v), dtype=dt) if pd.api.types.is_extension_array_dtype(dt) else v.astype(dt)
+
+# %% ../nbs/api/00a_schema.ipynb #c034
 def _decode_column(v, levels, step, dtype):
     "One column of the tensor in the dtype of the source"
     dt = pd.api.types.pandas_dtype(dtype)
-    if not levels: return pd.array(v, dtype=dt) if pd.api.types.is_extension_array_dtype(dt) else v.astype(dt)
+    if not levels: return _decode_float(v, dt)
     miss = v < 0
     if pd.api.types.is_extension_array_dtype(dt): return pd.arrays.IntegerArray(v.astype(dt.numpy_dtype), miss) if dt.kind in 'iu' else pd.array(np.where(miss, np.nan, v*step), dtype=dt)
     if dt.kind in 'iu': return np.where(miss, levels//2, v).astype(dt)
     return np.where(miss, np.nan, v*step).astype(dt)
 
-# %% ../nbs/api/00a_schema.ipynb #c034
+# %% ../nbs/api/00a_schema.ipynb #c035
 @patch
 def decode(self:Schema,
     x,          # [rows, features] tensor or array as `encode` gives it

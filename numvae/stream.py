@@ -6,14 +6,15 @@
 __all__ = ['Piece', 'piece_rows', 'n_rows', 'pieces', 'ParquetOut']
 
 # %% ../nbs/api/01a_stream.ipynb #c003
+from .numerai import InputError
+from .schema import Schema, names_of, find_features
+from .data import Table, Absent, open_parquet, reading, read_csv, is_path, is_csv, check_rows
+
 import json, os
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 from fastcore.all import store_attr
-from .numerai import InputError
-from .schema import Schema, names_of, find_features
-from .data import Table, Absent, open_parquet, reading, read_csv, is_path, is_csv, check_rows
 
 # %% ../nbs/api/01a_stream.ipynb #c006
 class Piece:
