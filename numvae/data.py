@@ -360,8 +360,10 @@ def show_results(self:TableDL, b, out, max_n=9, max_cols=8, **kwargs):
 def get_device(device=None # 'cuda', 'cpu', ...; default: the GPU if there is one
               )->torch.device:
     "The device asked for; `InputError` when it isn't there"
-    device = torch.device(default_device() if device is None else device)
+    try: device = torch.device(default_device() if device is None else device)
+    except RuntimeError: raise InputError(f"device {device!r} is unknown: use 'cpu', 'cuda' or 'cuda:0'") from None
     if device.type == 'cuda' and not torch.cuda.is_available(): raise InputError("device 'cuda' was asked for, but PyTorch sees no GPU here: use device='cpu', or install a CUDA build of PyTorch")
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count(): raise InputError(f"device '{device}' was asked for, but the last GPU here is 'cuda:{torch.cuda.device_count()-1}'")
     return device
 
 # %% ../nbs/api/01_data.ipynb #c050
@@ -412,7 +414,8 @@ def dls(self:Table,
     device = get_device(device)
     tr, va = _split_rows(self, valid, purge, seed)
     if len(tr) < 2: raise InputError(f'{len(tr)} rows to train on of {len(self)}: a VAE needs at least 2, and many more to be of use')
-    check_rows(self.x.cpu().numpy(), self.index()); _check_columns(self, tr)
+    for a in range(0, len(self), 2**16): check_rows(self.x[a:a+2**16].cpu().numpy(), self.index()[a:a+2**16], a)
+    _check_columns(self, tr)
     x = _resident(self.x, device)
     rows = [_loader_rows(x, i, self.schema) for i in (tr, va)]
     dls = DataLoaders(TableDL(rows[0], bs=min(bs, len(tr)), shuffle=True, drop_last=True),

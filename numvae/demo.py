@@ -138,8 +138,9 @@ def report(self:Demo):
     "Write the report"
     self.say('Writing the report')
     f, bad = self.found, self.truth.abnormal_era
-    facts = {'ROC-AUC, planted rows': f['rows']['all'], 'ROC-AUC, abnormal eras': f['eras'], 'noise removed': f"{f['noise']['expected']:.0%}",
-             'marginals alike (1 is equal)': f['synthetic'].shapes, 'correlation error': f['synthetic'].correlation_error, 'seed': self.seed}
+    aucs = {f'ROC-AUC of {n}': row_auc(self.scores[c], self.truth)['all'] for c,n in (('score', 'score'), ('recon', 'reconstruction error'), ('kld', 'KLD'))}
+    facts = aucs | {'ROC-AUC taken over': 'rows of ordinary eras', 'ROC-AUC of era score': f['eras'], 'noise removed': f"{f['noise']['expected']:.0%}",
+             'marginals (1 is equal)': f['synthetic'].shapes, 'correlation error': f['synthetic'].correlation_error, 'seed': self.seed}
     model_report(self.learn, self.out/'train.parquet', self.out/'report.html', self.scores, facts, truth=(self.truth.kind != '').to_numpy(),
                  era_truth=list(pd.unique(np.asarray(self.table.era)[bad])), title='numvae demo: a simulated Numerai table')
 

@@ -19,7 +19,7 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
-from . import __version__, learner, sample
+from . import __version__, learner, denoise, sample  # denoise and sample give the Learner its methods
 from .numerai import InputError, feature_set, era_number
 from .data import Table, is_csv, read_csv, open_parquet, get_device
 from .stream import pieces, n_rows
@@ -27,7 +27,6 @@ from .model import VAE, VAEConfig, numerai_vae, n_params
 from .learner import vae_learner, Latents
 from .balance import KLWarmup, active_units
 from .anomaly import era_means, score_methods
-from .denoise import swap_noise
 from .sample import quality
 from .export import load_vae
 from .report import vae_report
@@ -59,7 +58,7 @@ def check_out_file(out,        # path of the file
     _try_write(out.parent, out)
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c012
+# %% ../nbs/api/11b_jobs.ipynb #c011
 def write_result(make, # function of `out`: writes there, or returns a frame for None
                  out   # path, parquet or CSV by its name
                 )->Path:
@@ -73,7 +72,7 @@ def write_result(make, # function of `out`: writes there, or returns a frame for
     finally: part.unlink(missing_ok=True)
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c014
+# %% ../nbs/api/11b_jobs.ipynb #c013
 def source(data # path of a parquet or CSV file
           ):    # path of the parquet file, or the CSV file's DataFrame
     "Data as the methods take it, read once; `InputError` when it can't be opened"
@@ -81,7 +80,7 @@ def source(data # path of a parquet or CSV file
     open_parquet(data)
     return data
 
-# %% ../nbs/api/11b_jobs.ipynb #c015
+# %% ../nbs/api/11b_jobs.ipynb #c014
 def pick_features(data,    # path of the data; features.json lies beside it
                   features # None, the name of a set, or names with commas between
                  ):        # None or a list of names
@@ -92,7 +91,7 @@ def pick_features(data,    # path of the data; features.json lies beside it
     if not file.exists(): raise InputError(f"--features {features}: there is no {file} to look the set up in; fetch it, or give names with commas between")
     return feature_set(file, features)
 
-# %% ../nbs/api/11b_jobs.ipynb #c017
+# %% ../nbs/api/11b_jobs.ipynb #c016
 def pick_eras(eras # None, a data_type such as 'train', or eras: '5', '1-100', '1,2,7-9'
              ):    # None, the data_type or a list
     "The eras that a text asks for"
@@ -102,7 +101,7 @@ def pick_eras(eras # None, a data_type such as 'train', or eras: '5', '1-100', '
     if len(parts) == 1 and not spans[0] and not re.fullmatch(r'(era)?\d+|eraX|X', parts[0]): return parts[0]
     return [e for o,m in zip(parts, spans) for e in (map(str, range(int(m[1]), int(m[2])+1)) if m else [o])]
 
-# %% ../nbs/api/11b_jobs.ipynb #c019
+# %% ../nbs/api/11b_jobs.ipynb #c018
 def pick_valid(valid # '.2', '12', '0', 'none', or eras with commas between
               ):     # as `Table.dls` takes it
     "The validation part that a text asks for"
@@ -112,7 +111,7 @@ def pick_valid(valid # '.2', '12', '0', 'none', or eras with commas between
     try: return int(v) if v.isdigit() else float(v)
     except ValueError: raise InputError(f"--valid {valid}: give a share such as .2, a number of eras, eras with commas between, or 'none'") from None
 
-# %% ../nbs/api/11b_jobs.ipynb #c021
+# %% ../nbs/api/11b_jobs.ipynb #c020
 def load_table(data,          # path of a parquet or CSV file
                features=None, # as `pick_features` takes it
                eras=None      # as `pick_eras` takes it
@@ -121,14 +120,14 @@ def load_table(data,          # path of a parquet or CSV file
     if not is_csv(data): open_parquet(data)
     return Table.load(data, features=pick_features(data, features), eras=pick_eras(eras))
 
-# %% ../nbs/api/11b_jobs.ipynb #c024
+# %% ../nbs/api/11b_jobs.ipynb #c022
 DEFAULTS = dict(epochs=10, lr=.005, latent_dim=32, hidden='256', warmup=.3, seed=42, valid='.2')
 
 _yaml = dict(epochs='trainer_params.max_epochs', bs='data_params.train_batch_size', val_bs='data_params.val_batch_size', lr='exp_params.LR',
              wd='exp_params.weight_decay', gamma='exp_params.scheduler_gamma', kld_weight='exp_params.kld_weight', seed='exp_params.manual_seed',
              latent_dim='model_params.latent_dim', in_channels='model_params.in_channels', hidden='model_params.hidden_dims', model='model_params.name')
 
-# %% ../nbs/api/11b_jobs.ipynb #c025
+# %% ../nbs/api/11b_jobs.ipynb #c023
 def _config_settings(config):
     "Settings and warnings of a configuration file"
     c, notes = read_config(config)
@@ -139,7 +138,7 @@ def _config_settings(config):
     if name := c.get('logging_params.name'): o['out'] = str(Path(c.get('logging_params.save_dir', '.'))/name)
     return o, notes + [note] if 'trainer_params.gpus' in c and note else notes
 
-# %% ../nbs/api/11b_jobs.ipynb #c026
+# %% ../nbs/api/11b_jobs.ipynb #c024
 def _sizes(hidden):
     "Layer sizes from '256,128'"
     try: return [int(o) for o in (hidden.split(',') if isinstance(hidden, str) else hidden) if str(o).strip()]
@@ -147,12 +146,13 @@ def _sizes(hidden):
 
 _least = dict(epochs=1, bs=2, val_bs=1, latent_dim=1, lr=1e-12, kld_weight=0, wd=0, gamma=1e-12)
 
-# %% ../nbs/api/11b_jobs.ipynb #c027
+# %% ../nbs/api/11b_jobs.ipynb #c025
 def _check_settings(o):
+    if not 0 <= o['warmup'] <= 1: raise InputError(f"warmup is {o['warmup']}: it is a share of the steps, 0 to 1")
     for k,v in _least.items():
         if o.get(k) is not None and not v <= o[k] < math.inf: raise InputError(f'{k} is {o[k]}: it must be {"positive" if v < 1e-6 and v else f"at least {v}"}')
 
-# %% ../nbs/api/11b_jobs.ipynb #c028
+# %% ../nbs/api/11b_jobs.ipynb #c026
 def settle(config=None, # YAML file
            **options    # settings asked for; None where not
           )->tuple:     # dict of settings, and a list of warnings
@@ -165,24 +165,23 @@ def settle(config=None, # YAML file
     _check_settings(o)
     return o | dict(hidden=_sizes(o['hidden']), valid=pick_valid(o['valid'])), notes
 
-# %% ../nbs/api/11b_jobs.ipynb #c031
+# %% ../nbs/api/11b_jobs.ipynb #c028
 def batch_size(rows # to train on
               )->int:
     "A power of two from 16 to 4096, with at least 20 steps to an epoch where there are rows enough"
     return min(4096, max(16, 2**int(math.log2(max(rows/20, 1)))))
 
-# %% ../nbs/api/11b_jobs.ipynb #c034
-def _model(o, n):
-    "The network of a configuration file, or None"
+# %% ../nbs/api/11b_jobs.ipynb #c031
+def _check_channels(o, n):
     if o.get('in_channels', n) != n: raise InputError(f"model_params.in_channels is {o['in_channels']}, but the data has {n} features: correct it, or choose the features with --features")
-    if o.get('model') == 'numerai': return numerai_vae(n, o['latent_dim'])
 
 def new_learner(dls, o): # `DataLoaders`; settings of `settle`
     "The `Learner` of a run"
     torch_adam = dict(opt_func=partial(OptimWrapper, opt=torch.optim.Adam), wd=o.get('wd'), wd_bn_bias=True) if 'model' in o else {}
-    return vae_learner(dls, _model(o, len(dls.schema)), o['latent_dim'], o['hidden'], o.get('likelihood'), o.get('kld_weight'), lr=o['lr'], **torch_adam)
+    model = numerai_vae(len(dls.schema), o['latent_dim']) if o.get('model') == 'numerai' else None
+    return vae_learner(dls, model, o['latent_dim'], o['hidden'], o.get('likelihood'), o.get('kld_weight'), lr=o['lr'], **torch_adam)
 
-# %% ../nbs/api/11b_jobs.ipynb #c035
+# %% ../nbs/api/11b_jobs.ipynb #c032
 def fit(learn, o): # settings of `settle`
     "Train as the settings say"
     cbs = [KLWarmup(o['warmup'])] if o['warmup'] else []
@@ -192,7 +191,7 @@ def fit(learn, o): # settings of `settle`
     if not all(torch.isfinite(p).all() for p in learn.model.parameters()) or not np.isfinite(learn.recorder.losses[-1]):
         raise InputError(f'the training diverged, its loss is no number any more: use a smaller learning rate than {lr}')
 
-# %% ../nbs/api/11b_jobs.ipynb #c038
+# %% ../nbs/api/11b_jobs.ipynb #c035
 class EpochLines:
     "A logger for a `Learner` that prints a line per epoch"
     def __init__(self, learn): self.learn, self.widths = learn, None
@@ -205,7 +204,7 @@ class EpochLines:
 
     def _say(self, cells): print('  '.join(f'{c:>{w}}' for c,w in zip(cells, self.widths)), flush=True)
 
-# %% ../nbs/api/11b_jobs.ipynb #c039
+# %% ../nbs/api/11b_jobs.ipynb #c036
 @contextmanager
 def progress(learn, bars): # bars: draw them, or print lines only
     "Show progress as bars or as lines"
@@ -217,10 +216,10 @@ def progress(learn, bars): # bars: draw them, or print lines only
     try: yield learn
     finally: learner.progress_bar, sample.progress_bar = old
 
-# %% ../nbs/api/11b_jobs.ipynb #c040
+# %% ../nbs/api/11b_jobs.ipynb #c037
 def _bars(): return sys.stdout.isatty()
 
-# %% ../nbs/api/11b_jobs.ipynb #c043
+# %% ../nbs/api/11b_jobs.ipynb #c040
 def _about_run(learn, table, o):
     "What is about to be trained, and on what"
     tr, va = learn.dls.train_ds, learn.dls.valid_ds
@@ -228,7 +227,7 @@ def _about_run(learn, table, o):
     print(f"{table}\ntraining on {len(tr):,} rows in batches of {learn.dls.train.bs:,}, validation on {len(va):,}; "
           f"{n_params(learn.model):,} parameters, {lik} likelihood, on {learn.dls.device}", flush=True)
 
-# %% ../nbs/api/11b_jobs.ipynb #c044
+# %% ../nbs/api/11b_jobs.ipynb #c041
 def train_file(data=None,   # path of a parquet or CSV file; default: the configuration file's
                out=None,    # folder of the model; default: the configuration file's
                config=None, # YAML file
@@ -236,22 +235,23 @@ def train_file(data=None,   # path of a parquet or CSV file; default: the config
               ):            # the `Learner`
     "Train a VAE on a file and save it to a folder"
     o, notes = settle(config, data=data, out=out, **options)
-    for n in notes: print(f'warning: {n}', file=sys.stderr, flush=True)
+    for n in notes: print(f'numvae train: warning: {n}', file=sys.stderr, flush=True)
     if not o.get('data'): raise InputError('which data? Name a parquet or CSV file, or a --config with data_params.data_path')
     if not o.get('out'): raise InputError('where to? Name the folder of the model with --out')
     out, device = check_out_folder(o['out']), get_device(o.get('device'))
     table = load_table(o['data'], o.get('features'), o.get('eras'))
+    _check_channels(o, len(table.features))
     set_seed(o['seed'])
     dls = table.dls(o.get('bs') or 4096, o['valid'], o.get('purge'), device, val_bs=o.get('val_bs'))
-    if not o.get('bs'): dls.train.bs = batch_size(len(dls.train_ds))
+    if not o.get('bs'): dls.train.bs = min(batch_size(len(dls.train_ds)), len(dls.train_ds))
     with progress(new_learner(dls, o), _bars()) as learn:
         _about_run(learn, table, o)
         fit(learn, o)
     learn.save_vae(out)
-    print(f'saved to {out}', flush=True)
+    print(f"saved to {out}; next: numvae score {out} {o['data']} --out scores.parquet", flush=True)
     return learn
 
-# %% ../nbs/api/11b_jobs.ipynb #c048
+# %% ../nbs/api/11b_jobs.ipynb #c044
 def eras_of(data)->np.ndarray: # [rows] labels, or None without a column 'era'
     "The era of each row of a parquet file or DataFrame; `InputError` for labels that can't be ordered"
     if isinstance(data, pd.DataFrame): era = data['era'] if 'era' in data else None
@@ -260,7 +260,15 @@ def eras_of(data)->np.ndarray: # [rows] labels, or None without a column 'era'
     for e in era.unique(): era_number(e)
     return np.asarray(era.astype(str))
 
-# %% ../nbs/api/11b_jobs.ipynb #c049
+# %% ../nbs/api/11b_jobs.ipynb #c045
+def _read_scores(path):
+    "Scores as they were written, the rows' names as the index"
+    if not is_csv(path): return pd.read_parquet(path)
+    s = pd.read_csv(path)
+    names = [c for c in s if c not in ('recon', 'kld', 'elbo', 'score')]
+    return s.set_index(names) if names else s
+
+# %% ../nbs/api/11b_jobs.ipynb #c046
 def score_file(model,         # folder of a saved model
                data,          # path of a parquet or CSV file
                out,           # parquet or CSV file to write
@@ -274,12 +282,12 @@ def score_file(model,         # folder of a saved model
     if method not in score_methods: raise InputError(f"--method {method} is unknown: use one of {', '.join(score_methods)}")
     era = eras_of(data)
     with progress(learn, _bars()): write_result(lambda o: learn.anomaly_scores(data, method, o), out)
-    s = pd.read_csv(out, index_col='id' if isinstance(data, pd.DataFrame) and data.index.name == 'id' else None) if is_csv(out) else pd.read_parquet(out)
+    s = _read_scores(out)
     print(f'{len(s):,} rows scored; wrote {out}')
     show_scores(s, era, top)
     return s
 
-# %% ../nbs/api/11b_jobs.ipynb #c050
+# %% ../nbs/api/11b_jobs.ipynb #c047
 def show_scores(scores, era=None, top=5): # frame of `anomaly_scores`; era of each row
     "Print the most abnormal eras and rows"
     if era is not None:
@@ -291,7 +299,7 @@ def show_scores(scores, era=None, top=5): # frame of `anomaly_scores`; era of ea
     if era is not None: rows = rows.assign(era=np.asarray(era)[at])[['era', *scores.columns]]
     print(f'\nMost abnormal rows:\n{rows.to_string(float_format="{:.3f}".format)}', flush=True)
 
-# %% ../nbs/api/11b_jobs.ipynb #c054
+# %% ../nbs/api/11b_jobs.ipynb #c050
 def denoise_file(model, data, out, expected=False, noise=None, device=None)->Path: # as `learn.denoise` takes them
     "Clean the features of a file"
     out = check_out_file(out, data)
@@ -300,7 +308,7 @@ def denoise_file(model, data, out, expected=False, noise=None, device=None)->Pat
     print(f'{n_rows(data):,} rows cleaned; wrote {out}')
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c055
+# %% ../nbs/api/11b_jobs.ipynb #c051
 def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample` takes them
     "Write synthetic rows"
     out = check_out_file(out)
@@ -309,7 +317,7 @@ def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample
     print(f'{n:,} synthetic rows; wrote {out}')
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c058
+# %% ../nbs/api/11b_jobs.ipynb #c054
 def some_rows(learn, data, most=20_000): # -> x [rows, features] as the tensor has it, and its index
     "At most `most` rows, evenly spaced through the data"
     k = max(1, -(-n_rows(data)//most))
@@ -320,7 +328,7 @@ def some_rows(learn, data, most=20_000): # -> x [rows, features] as the tensor h
         at += len(p)
     return torch.from_numpy(np.concatenate(x)), index[0].append(index[1:])
 
-# %% ../nbs/api/11b_jobs.ipynb #c059
+# %% ../nbs/api/11b_jobs.ipynb #c055
 def _facts(learn, data, z):
     "What the report says of the model"
     lik, m = learn.loss_func.likelihood, learn.model
@@ -328,7 +336,7 @@ def _facts(learn, data, z):
             'parameters': n_params(m), 'likelihood': type(lik).__name__.lower(), 'KL weight': learn.loss_func.kld_weight,
             'epochs': len(learn.history), 'numvae': __version__}
 
-# %% ../nbs/api/11b_jobs.ipynb #c060
+# %% ../nbs/api/11b_jobs.ipynb #c056
 def model_report(learn,       # `Learner`
                  data,        # path of a parquet file, or DataFrame
                  out,         # HTML file
@@ -349,7 +357,7 @@ def model_report(learn,       # `Learner`
                       _facts(learn, data, z) | (facts or {}), era=era, unit='nats per row' if nats else 'per row', **kwargs)
     return path, q
 
-# %% ../nbs/api/11b_jobs.ipynb #c061
+# %% ../nbs/api/11b_jobs.ipynb #c057
 def report_file(model, data, out, device=None)->Path: # as for `score_file`; `out` is an HTML file
     "Write the report of a saved model on a file"
     out = check_out_file(out, data)
