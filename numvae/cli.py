@@ -66,7 +66,7 @@ def denoise(
     data:str,   # parquet or CSV file with the model's features
     out:str,    # file for the same table with clean features: parquet, or .csv
     expected:bool=False, # expected values as floats instead of levels
-    noise:float=None,    # noise in the data, if known: share of entries swapped, or standard deviation of continuous columns
+    noise:float=None,    # noise in the data: share of entries replaced (default .1), or standard deviation of continuous columns (.5)
     device:str=None,     # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Replace each feature by what the model expects of it"

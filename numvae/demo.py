@@ -118,7 +118,7 @@ def denoise(self:Demo):
     self.learn.denoise(self.out/'noisy.parquet', self.out/'denoised.parquet', noise=.1)
     x = lambda d: torch.tensor(d[self.table.features].to_numpy('float32'))
     ways = dict(levels=pd.read_parquet(self.out/'denoised.parquet'), expected=self.learn.denoise(self.noisy, noise=.1, expected=True),
-                reconstruction=self.learn.denoise(self.noisy, expected=True))
+                reconstruction=self.learn.denoise(self.noisy, noise=1, expected=True))
     self.found['noise'] = {k: removed(self.table.x, self.noisy.x, x(d)) for k,d in ways.items()}
 
 # %% ../nbs/api/11c_demo.ipynb #c023
@@ -166,7 +166,7 @@ def results(self:Demo)->str:
         f"    without a VAE          {', '.join(f'{v:.3f} {k}' for k,v in f['simple'].items())}",
         f"  abnormal eras, ROC-AUC   {f['eras']:.3f} ({self.truth.abnormal_era.groupby(np.asarray(self.table.era)).first().sum()} of {self.eras} eras)",
         f"  noise removed            {n['expected']:.1%} of its squared error as expected values, {n['levels']:.1%} as levels",
-        f"    noise share not given  {n['reconstruction']:.1%} (plain reconstruction, expected values)",
+        f"    encode and decode only {n['reconstruction']:.1%} (what was observed forgotten, expected values)",
         f"  synthetic marginals      {q.shapes:.3f} alike on average, {q.worst_shape:.3f} at worst (two halves of the real rows: {h.shapes:.3f})",
         f"  synthetic correlations   off by {q.correlation_error:.3f} on average (two halves of the real rows: {h.correlation_error:.3f})"])
 

@@ -47,10 +47,10 @@ class Corrupt(Callback):
 # %% ../nbs/api/07_denoise.ipynb #c011
 class Cleaned(Collect):
     "Collects the expected clean rows, [rows, features], in the tensor's units"
-    def __init__(self, noise): self.noise = noise
+    def __init__(self, noise=None): self.noise = noise
     def take(self, x, pred):
         lik = self.loss_func.likelihood
-        return lik.mean(pred[0]) if self.noise is None else lik.clean(pred[0], x, self.noise)
+        return lik.clean(pred[0], x, lik.noise if self.noise is None else self.noise)
 
 # %% ../nbs/api/07_denoise.ipynb #c013
 def _as_source(piece, mean, expected):
@@ -59,7 +59,7 @@ def _as_source(piece, mean, expected):
     return piece.replace(piece.decode(mean, 'float32' if expected else None))
 
 def _check_noise(noise, levels):
-    if noise is None or (0 <= noise <= 1 if levels else 0 <= noise < float('inf')): return
+    if noise is None or (0 <= noise <= 1 if levels else noise >= 0): return
     raise InputError(f"noise={noise} must {'be a share of entries, 0..1' if levels else 'not be negative'}")
 
 # %% ../nbs/api/07_denoise.ipynb #c014
@@ -68,7 +68,7 @@ def denoise(self:Learner,
     data,           # DataFrame, `Table`, array, or path of a parquet or CSV file
     out=None,       # parquet file to write, in a stream; its path is then returned
     expected=False, # expected values as floats instead of levels
-    noise=None,     # noise in the data: share of entries replaced (levels) or standard deviation (continuous); None: unknown
+    noise=None,     # noise in the data: share of entries replaced (levels; default .1) or standard deviation (continuous; default .5)
     absent=True,    # a feature that is all middle level in an era is missing there
 ):
     "The data with its features cleaned; same columns, index and dtypes; `InputError` for data the model can't take"

@@ -27,6 +27,7 @@ def kl_divergence(mu,     # [rows, latent_dim]
 class Likelihood(nn.Module):
     "What a decoder's outputs `params` say about a row"
     n_out, kld_weight, scale = 1, 1., 'standard' # outputs per feature; weight of KL and scaling that suit it
+    noise = None  # what `clean` takes the noise to be when nobody says
     def __init__(self, n_features=1, levels=None): # columns; number of levels, or None
         super().__init__()
         self.levels, self.scaler = levels, None  # `vae_learner` gives it the model's scaler
@@ -54,6 +55,7 @@ class MSE(Likelihood):
 # %% ../nbs/api/03_loss.ipynb #c015
 class Gaussian(Likelihood):
     "Normal distribution around the decoder's output; one calibrated variance per feature"
+    noise = .5
     def __init__(self, n_features=1, levels=None, momentum=.1, floor=1e-5): # floor: smallest variance, in scaled units
         super().__init__(n_features, levels)
         self.momentum, self.floor = momentum, floor
@@ -83,6 +85,7 @@ class Gaussian(Likelihood):
 # %% ../nbs/api/03_loss.ipynb #c019
 class Categorical(Likelihood):
     "A free distribution over the levels of each feature"
+    noise = .1
     def __init__(self, n_features=1, levels=5):
         super().__init__(n_features, levels)
         if not levels: raise InputError("likelihood='categorical' is for tables of levels: use 'gaussian' for continuous columns")
