@@ -131,10 +131,14 @@ def _complain(frame, name, v, bad, what, cls=InputError):
 # %% ../nbs/api/00a_schema.ipynb #c027
 def _to_levels(v, step):
     "Values as levels, -1 where missing, and where they are none"
-    if v.dtype.kind in 'iu' and step == 1: return v, (v < 0) | (v > LEVELS-1)
-    w = np.nan_to_num(v / step, nan=-1, posinf=LEVELS, neginf=LEVELS)
-    r = np.rint(w)
-    return r, (np.abs(w-r) > 1e-3) | (r > LEVELS-1) | (r < -1) | ((r == -1) & ~np.isnan(v))
+    w = v if step == 1 else v*v.dtype.type(1/step)  # exact: step is a power of two
+    with np.errstate(invalid='ignore'): q = w.astype('int8')
+    bad = q != w
+    bad |= (q < 0) | (q > LEVELS-1)
+    if not bad.any(): return q, bad
+    r = np.rint(w)  # the slow way: something is missing, inexact or wrong
+    ok = np.isnan(w) | ((np.abs(w-r) <= 1e-3) & (r >= 0) & (r <= LEVELS-1))
+    return np.where(np.isnan(w) | ~ok, -1, r).astype('int8'), ~ok
 
 # %% ../nbs/api/00a_schema.ipynb #c028
 def _to_floats(v):
