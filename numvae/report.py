@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from fastcore import xml as fx
 from .numerai import InputError
 
-# %% ../nbs/api/10_report.ipynb #c009
+# %% ../nbs/api/10_report.ipynb #c010
 _blue,_orange,_red,_grey = '#0072B2','#E69F00','#D55E00','#5c6670'
 _names = dict(kld='KLD', recon='reconstruction error', elbo='negative ELBO', score='score')
 
@@ -28,7 +28,7 @@ def _label(
     "Axis label of a column of scores"
     return f'{_names.get(col, _text(col))} ({"higher is odder" if col=="score" else unit})'
 
-# %% ../nbs/api/10_report.ipynb #c011
+# %% ../nbs/api/10_report.ipynb #c012
 def _text(
     o, # any label: a column, an era, an id
     n=30, # most characters
@@ -39,7 +39,7 @@ def _text(
     if len(s)>n: s = s[:n//2] + '…' + s[-(n-n//2-1):]
     return s.replace('$', r'\$')
 
-# %% ../nbs/api/10_report.ipynb #c013
+# %% ../nbs/api/10_report.ipynb #c014
 def _axs(
     axs, # axes, an array or list of them, or None
     n, # how many are needed
@@ -55,7 +55,7 @@ def _axs(
     for a in axs[n:]: a.set_axis_off()
     return axs
 
-# %% ../nbs/api/10_report.ipynb #c014
+# %% ../nbs/api/10_report.ipynb #c015
 def _tidy(
     ax, # axes to dress
     x=None, y=None, # axis labels
@@ -71,7 +71,7 @@ def _tidy(
     if title: ax.set_title(title, size=size, loc='left')
     return ax
 
-# %% ../nbs/api/10_report.ipynb #c016
+# %% ../nbs/api/10_report.ipynb #c017
 def _legend(
     ax, # axes
     cols=2, # entries in a row
@@ -81,7 +81,7 @@ def _legend(
         ax.legend(loc='lower left', bbox_to_anchor=(-.02,1), ncols=cols, frameon=False, fontsize=8, borderaxespad=.1,
                   columnspacing=1.2, handlelength=1.6)
 
-# %% ../nbs/api/10_report.ipynb #c017
+# %% ../nbs/api/10_report.ipynb #c018
 def _blank(
     ax, # axes
     why, # what to say instead
@@ -91,7 +91,7 @@ def _blank(
     ax.text(.5, .5, why, ha='center', va='center', size=9, color=_grey, transform=ax.transAxes)
     return ax
 
-# %% ../nbs/api/10_report.ipynb #c019
+# %% ../nbs/api/10_report.ipynb #c020
 def _need(
     df, # a frame of results
     cols, # columns it must have
@@ -103,7 +103,7 @@ def _need(
     if not len(df): raise InputError(f'{what} has no rows: nothing to draw')
     return df
 
-# %% ../nbs/api/10_report.ipynb #c022
+# %% ../nbs/api/10_report.ipynb #c023
 def _curves(
     history, # frame per epoch
     term, # 'recon' or 'kld'
@@ -118,7 +118,7 @@ def _curves(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _legend(_tidy(ax, 'epoch', _label(term, unit)))
 
-# %% ../nbs/api/10_report.ipynb #c023
+# %% ../nbs/api/10_report.ipynb #c024
 def plot_terms(
     history, # frame per epoch: epoch, train_recon, train_kld and, where there is validation, valid_recon, valid_kld
     axs=None, # two axes
@@ -130,7 +130,7 @@ def plot_terms(
     for ax,term in zip(axs, ('recon','kld')): _curves(history, term, ax, unit)
     return axs
 
-# %% ../nbs/api/10_report.ipynb #c027
+# %% ../nbs/api/10_report.ipynb #c028
 def _clip(
     v, # values [rows]
     q=.01, # quantile that bounds the bulk
@@ -142,7 +142,7 @@ def _clip(
     c = np.clip(v, lo-k*(hi-lo), hi+k*(hi-lo))
     return c, int((c!=v).sum())
 
-# %% ../nbs/api/10_report.ipynb #c029
+# %% ../nbs/api/10_report.ipynb #c030
 def _hist(
     ax, # axes
     v, # values [rows]
@@ -161,7 +161,7 @@ def _hist(
     if out: ax.text(.99, .97, f'{out:,} row{"s"[:out!=1]} beyond, in the outermost bars', ha='right', va='top',
                     size=7.5, color=_grey, transform=ax.transAxes)
 
-# %% ../nbs/api/10_report.ipynb #c030
+# %% ../nbs/api/10_report.ipynb #c031
 def _score_panel(
     ax, # axes
     v, # scores [rows]
@@ -179,7 +179,7 @@ def _score_panel(
     if threshold is not None: ax.axvline(threshold, color='k', ls='-', lw=1.4, label=f'threshold: {threshold:.4g}')
     _legend(ax)
 
-# %% ../nbs/api/10_report.ipynb #c031
+# %% ../nbs/api/10_report.ipynb #c032
 def _truth(
     truth, # booleans [rows], or None
     df, # frame of scores
@@ -192,7 +192,7 @@ def _truth(
     if len(truth)!=len(df): raise InputError(f'truth has {len(truth)} rows and scores {len(df)}: pass one boolean per row')
     return truth
 
-# %% ../nbs/api/10_report.ipynb #c032
+# %% ../nbs/api/10_report.ipynb #c033
 def plot_score_hists(
     scores, # frame per row with the columns `cols`
     cols=('kld','recon'), # which columns, one panel each
@@ -211,7 +211,7 @@ def plot_score_hists(
         _score_panel(ax, scores[c].to_numpy(float, na_value=np.nan), truth, (threshold or {}).get(c), bins)
     return axs
 
-# %% ../nbs/api/10_report.ipynb #c040
+# %% ../nbs/api/10_report.ipynb #c041
 def _keep(
     vals, # [rows, terms]
     n, # most points
@@ -225,7 +225,7 @@ def _keep(
     rest = np.delete(np.arange(rows), top)
     return np.r_[top, np.random.default_rng(seed).choice(rest, n-len(top), replace=False)]
 
-# %% ../nbs/api/10_report.ipynb #c042
+# %% ../nbs/api/10_report.ipynb #c043
 def _plane(
     z, # latents [rows, latent_dim]
     keep, # positions to draw
@@ -240,7 +240,7 @@ def _plane(
     share = np.nan_to_num(pca.explained_variance_ratio_)
     return pca.transform(z[keep]), [f'principal component {i+1} of z ({s:.0%} of variance)' for i,s in enumerate(share)]
 
-# %% ../nbs/api/10_report.ipynb #c044
+# %% ../nbs/api/10_report.ipynb #c045
 def _cloud(
     ax, # axes
     xy, # [points, 1 or 2]
@@ -258,7 +258,7 @@ def _cloud(
     cb.set_label(label, size=9); cb.ax.tick_params(labelsize=8); cb.outline.set_visible(False)
     return i+j
 
-# %% ../nbs/api/10_report.ipynb #c045
+# %% ../nbs/api/10_report.ipynb #c046
 def _same_rows(
     latents, # frame or array [rows, latent_dim]
     scores, # frame [rows]
@@ -271,7 +271,7 @@ def _same_rows(
     if z.ndim!=2 or not z.shape[1]: raise InputError(f'latents must be [rows, latent_dim], not {list(z.shape)}')
     return z
 
-# %% ../nbs/api/10_report.ipynb #c046
+# %% ../nbs/api/10_report.ipynb #c047
 def plot_latent(
     latents, # frame of z0, z1, .. (or an array) [rows, latent_dim]
     scores, # frame of the same rows with the columns `by`
@@ -296,7 +296,7 @@ def plot_latent(
         _tidy(ax, names[0], names[1] if len(names)>1 else label, ', '.join(note))
     return axs
 
-# %% ../nbs/api/10a_pictures.ipynb #c006
+# %% ../nbs/api/10a_pictures.ipynb #c007
 def _robust_z(
     v, # one value per era
 ):
@@ -305,7 +305,7 @@ def _robust_z(
     mad = 1.4826*np.nanmedian(np.abs(d))
     return d/mad if mad>0 else np.full(len(v), np.nan)
 
-# %% ../nbs/api/10a_pictures.ipynb #c008
+# %% ../nbs/api/10a_pictures.ipynb #c009
 def _band(
     ax, # axes
     v, zs, # score and z per era
@@ -319,7 +319,7 @@ def _band(
     if np.allclose(m+s*zs[ok], v[ok], atol=1e-3*abs(s)):
         ax.axhspan(m-s*mark, m+s*mark, color=_blue, alpha=.08, lw=0, label=f'|z| ≤ {mark:g}')
 
-# %% ../nbs/api/10a_pictures.ipynb #c010
+# %% ../nbs/api/10a_pictures.ipynb #c011
 def _tag(
     ax, # axes
     x, v, zs, # position, score and z of the marked eras
@@ -337,7 +337,7 @@ def _tag(
             ax.annotate(s, (x[i],v[i]), (0, 6 if zs[i]>0 else -6), textcoords='offset points', size=8, ha='center',
                         va='bottom' if zs[i]>0 else 'top')
 
-# %% ../nbs/api/10a_pictures.ipynb #c011
+# %% ../nbs/api/10a_pictures.ipynb #c012
 def _era_ticks(
     ax, # axes
     eras, # era labels, in order
@@ -350,7 +350,7 @@ def _era_ticks(
     pad = max(.6, .02*len(names))
     ax.set_xlim(-pad, len(names)-1+pad)
 
-# %% ../nbs/api/10a_pictures.ipynb #c012
+# %% ../nbs/api/10a_pictures.ipynb #c013
 def plot_era_scores(
     era_scores, # frame per era, in order of time: score, and z if there (else computed)
     mark=3., # eras with |z| above this are marked
@@ -379,7 +379,7 @@ def plot_era_scores(
     _legend(ax, 6)
     return ax
 
-# %% ../nbs/api/10a_pictures.ipynb #c018
+# %% ../nbs/api/10a_pictures.ipynb #c019
 def _shared(
     real, fake, # frames of features
     max_features, # most columns
@@ -391,7 +391,7 @@ def _shared(
     at = np.unique(np.linspace(0, len(cols)-1, min(max_features, len(cols))).round().astype(int))
     return [cols[i] for i in at]
 
-# %% ../nbs/api/10a_pictures.ipynb #c019
+# %% ../nbs/api/10a_pictures.ipynb #c020
 def _column(
     df, # frame
     c, # column name
@@ -400,7 +400,7 @@ def _column(
     v = df[c].to_numpy(float, na_value=np.nan)
     return v[np.isfinite(v)]
 
-# %% ../nbs/api/10a_pictures.ipynb #c020
+# %% ../nbs/api/10a_pictures.ipynb #c021
 def _bars(
     ax, # axes
     real, fake, # values [rows]
@@ -413,7 +413,7 @@ def _bars(
     ax.set_xticks(x, [f'{l:g}' for l in levels])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
-# %% ../nbs/api/10a_pictures.ipynb #c021
+# %% ../nbs/api/10a_pictures.ipynb #c022
 def _densities(
     ax, # axes
     real, fake, # values [rows]
@@ -427,7 +427,7 @@ def _densities(
         ax.stairs(d, edges, fill=fill, color=c, alpha=.45 if fill else 1, lw=1.6, label=name)
     ax.set_ylim(bottom=0)
 
-# %% ../nbs/api/10a_pictures.ipynb #c022
+# %% ../nbs/api/10a_pictures.ipynb #c023
 def _marginal(
     ax, # axes
     real, fake, # finite values [rows]
@@ -442,7 +442,7 @@ def _marginal(
     ax.xaxis.set_major_locator(MaxNLocator(5))
     _densities(ax, real, fake)
 
-# %% ../nbs/api/10a_pictures.ipynb #c024
+# %% ../nbs/api/10a_pictures.ipynb #c025
 def _fig_legend(
     axs, # axes, of one figure or several
 ):
@@ -453,7 +453,7 @@ def _fig_legend(
         loc = 'outside upper left' if f.get_layout_engine() else 'upper left'
         if h: f.legend(h, l, loc=loc, ncols=2, frameon=False, fontsize=8)
 
-# %% ../nbs/api/10a_pictures.ipynb #c025
+# %% ../nbs/api/10a_pictures.ipynb #c026
 def plot_marginals(
     real, fake, # frames with features in common
     max_features=12, # most features drawn
@@ -471,7 +471,7 @@ def plot_marginals(
     _fig_legend(axs[:len(features)])
     return axs
 
-# %% ../nbs/api/10a_pictures.ipynb #c032
+# %% ../nbs/api/10a_pictures.ipynb #c033
 def _corr(
     df, # frame [rows, features]; missing entries are left out pair by pair
     max_rows=50_000, # rows used, evenly spaced
@@ -488,7 +488,7 @@ def _corr(
     with np.errstate(invalid='ignore', divide='ignore'):
         return np.where(np.minimum(var, var.T)>1e-12, np.clip(cov/np.sqrt(var*var.T), -1, 1), np.nan)
 
-# %% ../nbs/api/10a_pictures.ipynb #c035
+# %% ../nbs/api/10a_pictures.ipynb #c036
 def _angular(
     c, # correlations [features, features]
 ):
@@ -499,7 +499,7 @@ def _angular(
     o = np.argsort(np.arctan2(v[:,0], v[:,1]), kind='stable')
     return np.roll(o, -1-np.argmax(np.diff(a, append=a[0]+2*np.pi)))
 
-# %% ../nbs/api/10a_pictures.ipynb #c036
+# %% ../nbs/api/10a_pictures.ipynb #c037
 def _heat(
     ax, # axes
     c, # correlations [features, features]
@@ -514,7 +514,7 @@ def _heat(
     _tidy(ax, f'{len(c)} features', f'{len(c)} features', title)
     ax.grid(False); ax.set_xticks([]); ax.set_yticks([])
 
-# %% ../nbs/api/10a_pictures.ipynb #c037
+# %% ../nbs/api/10a_pictures.ipynb #c038
 def _pairs(
     ax, # axes
     r, f, # correlations of each pair, real and synthetic [pairs]
@@ -530,7 +530,7 @@ def _pairs(
     ax.set(xlim=(lo,hi), ylim=(lo,hi), aspect='equal')
     ax.set_title(f'{len(r):,} pairs, mean |difference| {np.abs(r-f).mean():.3f}', size=9, loc='left')
 
-# %% ../nbs/api/10a_pictures.ipynb #c038
+# %% ../nbs/api/10a_pictures.ipynb #c039
 def plot_correlations(
     real, fake, # frames with features in common
     max_features=150, # most features, evenly spaced through the table
@@ -547,7 +547,7 @@ def plot_correlations(
     _pairs(axs[2], r[up], f[up])
     return axs
 
-# %% ../nbs/api/10b_html.ipynb #c007
+# %% ../nbs/api/10b_html.ipynb #c008
 def _alt(
     fig, # a figure
     heading, # of its section
@@ -558,7 +558,7 @@ def _alt(
     said = [': '.join(filter(None, [a.get_title(loc='left'), ' against '.join(filter(None, [a.get_ylabel(), a.get_xlabel()]))])) for a in ax]
     return f'{heading}. ' + '; '.join(filter(None, said))
 
-# %% ../nbs/api/10b_html.ipynb #c008
+# %% ../nbs/api/10b_html.ipynb #c009
 def _img(
     fig, # a figure
     heading, # of its section
@@ -571,7 +571,7 @@ def _img(
     src = 'data:image/png;base64,' + base64.b64encode(buf.getvalue()).decode()
     return fx.Figure(fx.Img(src=src, alt=_alt(fig, heading), width=str(w), height=str(h)), cls='wide' if w>720 else None)
 
-# %% ../nbs/api/10b_html.ipynb #c011
+# %% ../nbs/api/10b_html.ipynb #c012
 def _cells(
     s, # a column or an index
 ):
@@ -582,7 +582,7 @@ def _cells(
     fmt = '.3g' if m>=1e7 or 0<m<1e-3 else f'.{int(np.clip(3-np.floor(np.log10(m or 1)), 0, 5))}f'
     return ['–' if np.isnan(o) else f'{o:{fmt}}' for o in v]
 
-# %% ../nbs/api/10b_html.ipynb #c013
+# %% ../nbs/api/10b_html.ipynb #c014
 def _table(
     df, # a frame; its index is the first column
     max_rows=200, # most rows shown
@@ -599,7 +599,7 @@ def _table(
     more = [fx.P(f'The first {max_rows:,} of {len(df):,} rows.', cls='note')] if len(df)>max_rows else []
     return fx.Div(fx.Table(fx.Thead(head), fx.Tbody(*body)), *more, cls='table')
 
-# %% ../nbs/api/10b_html.ipynb #c015
+# %% ../nbs/api/10b_html.ipynb #c016
 def _fact(
     o, # a value: number, text, or a dict or list of those
 ):
@@ -611,7 +611,7 @@ def _fact(
     if isinstance(o, (float, np.floating)): return f'{o:.4g}'
     return '–' if o is None else str(o)
 
-# %% ../nbs/api/10b_html.ipynb #c018
+# %% ../nbs/api/10b_html.ipynb #c019
 def _content(
     o, # figure, axes, frame, text, or a list of those
     heading, # of the section
@@ -626,7 +626,7 @@ def _content(
     if isinstance(o, (list, tuple)): return fx.Div(*[_content(i, heading) for i in o], cls='row')
     raise InputError(f'section "{heading}" holds a {type(o).__name__}: pass a figure, a DataFrame, text or a list of those')
 
-# %% ../nbs/api/10b_html.ipynb #c019
+# %% ../nbs/api/10b_html.ipynb #c020
 _css = '''
 :root{color-scheme:light dark;--bg:#fff;--fg:#1c2127;--dim:#59636e;--line:#d5dae0;--soft:#f4f6f8;--link:#005f99}
 @media (prefers-color-scheme:dark){:root{--bg:#16191d;--fg:#e6e9ec;--dim:#a3adb8;--line:#3a424b;--soft:#20252b;--link:#7cc0f0}}
@@ -657,7 +657,7 @@ tbody th{font-weight:500}
  figure,.table{overflow:visible}.wide img{max-width:100%;width:auto}.row figure{max-width:49%}.row figure.wide{max-width:100%}}
 '''
 
-# %% ../nbs/api/10b_html.ipynb #c020
+# %% ../nbs/api/10b_html.ipynb #c021
 def _page(
     title, # of the page
     sections, # list of (heading, text, content)
@@ -672,7 +672,7 @@ def _page(
     page = fx.Html(head, fx.Body(fx.Header(fx.H1(title), *facts, *nav), fx.Main(*body), fx.Footer('Made with numvae.')), lang='en')
     return fx.to_xml(page, indent=False)
 
-# %% ../nbs/api/10b_html.ipynb #c022
+# %% ../nbs/api/10b_html.ipynb #c023
 def _write(
     out, # path
     text, # what goes into it
@@ -690,7 +690,7 @@ def _write(
         if os.path.exists(tmp): tmp.unlink()
     return out
 
-# %% ../nbs/api/10b_html.ipynb #c023
+# %% ../nbs/api/10b_html.ipynb #c024
 def html_report(
     out, # path of the HTML file; its folder must exist
     title, # of the page
@@ -703,7 +703,7 @@ def html_report(
         if not (isinstance(s, (tuple, list)) and len(s)==3): raise InputError('a section is a tuple (heading, text, content)')
     return _write(out, _page(str(title), list(sections), meta))
 
-# %% ../nbs/api/10b_html.ipynb #c028
+# %% ../nbs/api/10b_html.ipynb #c029
 def _panels(
     n, # how many
     w=4.75, h=3.4, # size, inches
@@ -713,7 +713,7 @@ def _panels(
 
 def _figs(axs): return list({id(a.figure): a.figure for a in np.ravel(axs)}.values())
 
-# %% ../nbs/api/10b_html.ipynb #c029
+# %% ../nbs/api/10b_html.ipynb #c030
 def _hist_section(
     scores, truth, threshold, unit, # as in `vae_report`
 ):
@@ -723,7 +723,7 @@ def _hist_section(
     return ('How the scores are spread', 'Rows by KLD (how far the latents are from the prior) and by reconstruction error (how badly '
             'the decoder explains the row). Counts are on a log scale; the dashed line has 99 % of the rows to its left.', _figs(axs))
 
-# %% ../nbs/api/10b_html.ipynb #c030
+# %% ../nbs/api/10b_html.ipynb #c031
 def _latent_section(
     latents, scores, unit, # as in `vae_report`
 ):
@@ -733,7 +733,7 @@ def _latent_section(
     return ('Latent space', f'{what}, one point per row, coloured by each term; dark is high, and colours span the 1-99 % quantiles.',
             _figs(plot_latent(latents, scores, axs=_panels(2), unit=unit)))
 
-# %% ../nbs/api/10b_html.ipynb #c031
+# %% ../nbs/api/10b_html.ipynb #c032
 def _terms_section(
     history, unit, # as in `vae_report`
 ):
@@ -741,7 +741,7 @@ def _terms_section(
     return ('Learning curves', 'Each term of the loss by epoch. A KLD that falls to zero means that the latents carry nothing.',
             _figs(plot_terms(history, _panels(2), unit)))
 
-# %% ../nbs/api/10b_html.ipynb #c032
+# %% ../nbs/api/10b_html.ipynb #c033
 def _rows_section(
     scores, era, truth, top, # as in `vae_report`
 ):
@@ -755,7 +755,7 @@ def _rows_section(
     t.index.name = t.index.name or 'row'
     return ('Most abnormal rows', f'The {len(t)} rows with the highest {by}, of {len(scores):,}.', t)
 
-# %% ../nbs/api/10b_html.ipynb #c033
+# %% ../nbs/api/10b_html.ipynb #c034
 def _eras_section(
     era_scores, mark, era_truth, top, # as in `vae_report`
 ):
@@ -769,7 +769,7 @@ def _eras_section(
     return ('Eras', f'Mean score of each of {len(era_scores):,} eras. z is the robust z-score against the other eras; above {mark:g} on '
             'either side an era is marked. The table lists those furthest out.', [ax.figure, t])
 
-# %% ../nbs/api/10b_html.ipynb #c034
+# %% ../nbs/api/10b_html.ipynb #c035
 def _marginals_section(
     real, fake, # as in `vae_report`
     max_features=12, # most features drawn
@@ -781,7 +781,7 @@ def _marginals_section(
     return ('Synthetic rows: marginals', f'{len(fake):,} synthetic rows beside {len(real):,} real ones, for {len(cols)} features evenly '
             'spaced through the table.', _figs(axs))
 
-# %% ../nbs/api/10b_html.ipynb #c035
+# %% ../nbs/api/10b_html.ipynb #c036
 def _corr_section(
     real, fake, # as in `vae_report`
 ):
@@ -790,7 +790,7 @@ def _corr_section(
             'line a pair of features is as correlated in the synthetic rows as in the real ones.',
             _figs(plot_correlations(real, fake, axs=_panels(3, 4.6, 3.7))))
 
-# %% ../nbs/api/10b_html.ipynb #c037
+# %% ../nbs/api/10b_html.ipynb #c038
 def _aucs(
     scores, # frame per row
     truth, # boolean [rows], or None
@@ -803,7 +803,7 @@ def _aucs(
         if len(np.unique(truth[ok]))==2: res[f'ROC-AUC of {_names[c]}'] = roc_auc_score(truth[ok], v[ok])
     return res
 
-# %% ../nbs/api/10b_html.ipynb #c038
+# %% ../nbs/api/10b_html.ipynb #c039
 def vae_report(
     out, # path of the HTML file; its folder must exist
     scores, # frame per row: recon, kld and, if there, elbo, score, era
