@@ -138,6 +138,17 @@ def check_rows(x, names, first=0):
 
 # %% ../nbs/api/01_data.ipynb #c021
 @patch(cls_method=True)
+def _finish(cls:Table, x, schema, marks, targets, absent):
+    "A table from the encoded array and a DataFrame with the columns beside it"
+    ids, era = _ids(marks), pd.Categorical(marks['era'].astype(str)) if 'era' in marks else None
+    _check_ids(ids, ids.name)
+    if absent and era is not None and schema.levels:
+        (a := Absent(schema.levels)).update(x, era)
+        a.mark(x, era)
+    return cls(torch.from_numpy(x), schema, era, ids, marks[targets].astype('float32') if targets else None)
+
+# %% ../nbs/api/01_data.ipynb #c022
+@patch(cls_method=True)
 def from_df(cls:Table,
     df,             # DataFrame: columns feature..., and if there are era, data_type, id, target...
     features=None,  # feature columns; default: those called feature..., or all columns
@@ -150,16 +161,9 @@ def from_df(cls:Table,
     if len(df) == 0: raise InputError('the table has no rows')
     if eras is not None: df = df[_pick_rows(df, eras)]
     schema = infer_schema(df, features, levels)
-    ids, era = _ids(df), pd.Categorical(df['era'].astype(str)) if 'era' in df else None
-    _check_ids(ids, ids.name)
-    x = schema.encode(df)
-    if absent and era is not None and schema.levels:
-        (a := Absent(schema.levels)).update(x, era)
-        a.mark(x, era)
-    targets = _pick_targets(df.columns, targets)
-    return cls(torch.from_numpy(x), schema, era, ids, df[targets].astype('float32') if targets else None)
+    return cls._finish(schema.encode(df), schema, df, _pick_targets(df.columns, targets), absent)
 
-# %% ../nbs/api/01_data.ipynb #c024
+# %% ../nbs/api/01_data.ipynb #c025
 def open_parquet(path # a parquet file
                 )->pq.ParquetFile:
     "Open a parquet file; `InputError` says what is wrong with it"
@@ -172,7 +176,7 @@ def open_parquet(path # a parquet file
     if pf.metadata.num_rows == 0: raise InputError(f'{path} has no rows')
     return pf
 
-# %% ../nbs/api/01_data.ipynb #c025
+# %% ../nbs/api/01_data.ipynb #c026
 @contextmanager
 def reading(path):
     "Turn damage found while reading into an `InputError`"
@@ -180,20 +184,20 @@ def reading(path):
     except InputError: raise
     except (pa.ArrowException, OSError) as e: raise InputError(f'{path} is damaged: fetch or write it again ({str(e).splitlines()[0][:100]})') from None
 
-# %% ../nbs/api/01_data.ipynb #c026
+# %% ../nbs/api/01_data.ipynb #c027
 def _index_columns(pf):
     "Columns of a parquet file that pandas keeps as the index"
     meta = (pf.schema_arrow.pandas_metadata or {}).get('index_columns', [])
     return [c for c in meta if isinstance(c, str)]
 
-# %% ../nbs/api/01_data.ipynb #c027
+# %% ../nbs/api/01_data.ipynb #c028
 def _marks(pf, want):
     "The columns `want` of a parquet file as a DataFrame, with the file's index"
     have = [c for c in dict.fromkeys(want) if c in pf.schema_arrow.names]
     t = pf.read(columns=list(dict.fromkeys(have + _index_columns(pf))), use_pandas_metadata=True)
     return t.to_pandas() if t.num_columns else pd.DataFrame(index=pd.RangeIndex(pf.metadata.num_rows))
 
-# %% ../nbs/api/01_data.ipynb #c028
+# %% ../nbs/api/01_data.ipynb #c029
 def _blocks(pf, schema, rows=2**16, block=128):
     "Row and column blocks of a parquet file: first row, first column, Arrow table"
     start = 0
@@ -205,7 +209,7 @@ def _blocks(pf, schema, rows=2**16, block=128):
                 at += len(b)
         start += pf.metadata.row_group(g).num_rows
 
-# %% ../nbs/api/01_data.ipynb #c029
+# %% ../nbs/api/01_data.ipynb #c030
 def _fill(pf, schema, keep):
     "The tensor of a parquet file's rows `keep`, filled block by block"
     x = np.empty((int(keep.sum()), len(schema)), schema.dtype)
@@ -219,7 +223,7 @@ def _fill(pf, schema, keep):
         x[p[0]:p[-1]+1, j:j+len(sub)] = v
     return x
 
-# %% ../nbs/api/01_data.ipynb #c030
+# %% ../nbs/api/01_data.ipynb #c031
 def _features_of(path, names, features):
     "Feature names: a list, or the name of a set in the features.json beside the file"
     if isinstance(features, str): features = feature_set(Path(path).with_name('features.json'), features)
@@ -228,7 +232,7 @@ def _features_of(path, names, features):
 def _head(pf, features, rows=1000):
     return pa.Table.from_batches([next(pf.iter_batches(batch_size=rows, columns=features))])
 
-# %% ../nbs/api/01_data.ipynb #c031
+# %% ../nbs/api/01_data.ipynb #c032
 @patch(cls_method=True)
 def from_parquet(cls:Table,
     path,           # the parquet file
@@ -252,17 +256,6 @@ def from_parquet(cls:Table,
             schema = Schema(features, None, 1., schema.dtypes)
             x = _fill(pf, schema, keep)
     return cls._finish(x, schema, marks[keep], targets, absent)
-
-# %% ../nbs/api/01_data.ipynb #c032
-@patch(cls_method=True)
-def _finish(cls:Table, x, schema, marks, targets, absent):
-    "A table from the filled array and the columns beside it"
-    ids, era = _ids(marks), pd.Categorical(marks['era'].astype(str)) if 'era' in marks else None
-    _check_ids(ids, ids.name)
-    if absent and era is not None and schema.levels:
-        (a := Absent(schema.levels)).update(x, era)
-        a.mark(x, era)
-    return cls(torch.from_numpy(x), schema, era, ids, marks[targets].astype('float32') if targets else None)
 
 # %% ../nbs/api/01_data.ipynb #c037
 @patch(cls_method=True)
