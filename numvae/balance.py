@@ -23,20 +23,15 @@ class KLWarmup(Callback):
     ):
         if not 0 <= pct <= 1: raise InputError(f'pct={pct} must lie in 0..1')
         store_attr()
-        self.weight = None
 
     def before_fit(self):
-        if self.weight is None: self.weight = self.learn.loss_func.kld_weight
         total = self.n_epoch * len(self.dls.train)
         self.over, self.step = min(self.steps if self.steps is not None else round(self.pct*total), total), 0
 
     def before_batch(self):
         if not self.training: return
-        share = 1. if self.step >= self.over else self.start + (1-self.start)*self.step/self.over
-        self.learn.loss_func.kld_weight = share*self.weight
+        self.learn.loss_func.share = 1. if self.step >= self.over else self.start + (1-self.start)*self.step/self.over
         self.step += 1
-
-    def after_fit(self): self.learn.loss_func.kld_weight = self.weight
 
 # %% ../nbs/api/05_balance.ipynb #c011
 def active_units(mu,      # [rows, latent_dim] latent means, array or DataFrame

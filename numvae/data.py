@@ -8,10 +8,11 @@ __all__ = ['is_path', 'is_csv', 'Table', 'Absent', 'check_rows', 'open_parquet',
 
 # %% ../nbs/api/01_data.ipynb #c003
 from .numerai import InputError, is_target, feature_set, era_number, era_split, purge_eras
-from .schema import Schema, OffGrid, infer_schema, find_features, some
+from .schema import Schema, OffGrid, infer_schema, find_features, some, all_bytes
 
-import os
+import os, re
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq, torch
@@ -66,7 +67,7 @@ def to_df(self:Table)->pd.DataFrame:
     "Back to a DataFrame: era, features as they were at the source, targets"
     df = self.schema.decode(self.x, self.index())
     if self.era is not None: df.insert(0, 'era', np.asarray(self.era.astype(object)))
-    return df if self.targets is None else df.join(self.targets.set_axis(df.index))
+    return df if self.targets is None else pd.concat([df, self.targets.set_axis(df.index)], axis=1)
 
 # %% ../nbs/api/01_data.ipynb #c012
 _MIN_ERA = 20  # rows of an era below which 'all in the middle' says nothing
@@ -109,7 +110,7 @@ def _pick_rows(marks, # DataFrame of the columns era and data_type, as far as th
                eras): # None, a list of eras, or a data_type
     "Mask of the rows asked for"
     if eras is None: return np.ones(len(marks), bool)
-    col = 'data_type' if isinstance(eras, str) else 'era'
+    col = 'data_type' if isinstance(eras, str) and not re.fullmatch(r'(era)?(\d+|X)', eras) else 'era'
     if col not in marks: raise InputError(f"eras={eras!r}: the data has no column '{col}'")
     vals = marks[col].astype(str)
     want = {str(e) for e in listify(eras)}
@@ -218,12 +219,24 @@ def _fill(pf, schema, keep):
         k = keep[at:at+len(b)]
         if not k.any(): continue
         sub = Schema(list(b.schema.names), schema.levels, schema.step, schema.dtypes)
-        v = sub.encode(b) if k.all() else sub.encode(b)[k]
+        v = sub.encode(b, at=at)
+        if not k.all(): v = v[k]
         p = place[at:at+len(b)][k]
         x[p[0]:p[-1]+1, j:j+len(sub)] = v
     return x
 
 # %% ../nbs/api/01_data.ipynb #c031
+def _fill_or_float(pf, schema, keep, levels):
+    "The tensor and its schema; what the first rows said of levels is mended where later rows contradict it"
+    tries = [schema]
+    if levels == 'auto' and schema.levels and not all_bytes(schema):
+        tries += [replace(schema, step=1.25-schema.step), replace(schema, levels=None, step=1.)]
+    for s in tries:
+        try: return _fill(pf, s, keep), s
+        except OffGrid:
+            if s is tries[-1]: raise
+
+# %% ../nbs/api/01_data.ipynb #c032
 def _features_of(path, names, features):
     "Feature names: a list, or the name of a set in the features.json beside the file"
     if isinstance(features, str): features = feature_set(Path(path).with_name('features.json'), features)
@@ -232,7 +245,7 @@ def _features_of(path, names, features):
 def _head(pf, features, rows=1000):
     return pa.Table.from_batches([next(pf.iter_batches(batch_size=rows, columns=features))])
 
-# %% ../nbs/api/01_data.ipynb #c032
+# %% ../nbs/api/01_data.ipynb #c033
 @patch(cls_method=True)
 def from_parquet(cls:Table,
     path,           # the parquet file
@@ -250,14 +263,10 @@ def from_parquet(cls:Table,
         marks = _marks(pf, ['era', 'data_type', 'id', *targets])
         keep = _pick_rows(marks, eras)
         schema = infer_schema(_head(pf, features), features, levels)
-        try: x = _fill(pf, schema, keep)
-        except OffGrid:
-            if levels != 'auto' or {d.lower() for d in schema.dtypes.values()} <= {'int8', 'uint8'}: raise
-            schema = Schema(features, None, 1., schema.dtypes)
-            x = _fill(pf, schema, keep)
+        x, schema = _fill_or_float(pf, schema, keep, levels)
     return cls._finish(x, schema, marks[keep], targets, absent)
 
-# %% ../nbs/api/01_data.ipynb #c037
+# %% ../nbs/api/01_data.ipynb #c038
 @patch(cls_method=True)
 def from_numpy(cls:Table,
     x,             # [rows, features] array
@@ -272,13 +281,13 @@ def from_numpy(cls:Table,
     names = list(df.columns)
     return cls.from_df(df if era is None else df.assign(era=era), features=names, **kwargs)
 
-# %% ../nbs/api/01_data.ipynb #c038
+# %% ../nbs/api/01_data.ipynb #c039
 @patch(cls_method=True)
 def from_csv(cls:Table, path, **kwargs)->Table:
     "A table from a CSV file, as `from_df`"
     return cls.from_df(read_csv(path), **kwargs)
 
-# %% ../nbs/api/01_data.ipynb #c039
+# %% ../nbs/api/01_data.ipynb #c040
 def read_csv(path):
     "A CSV file as a DataFrame"
     path = Path(path)
@@ -291,7 +300,7 @@ def read_csv(path):
 is_path = lambda o: isinstance(o, (str, os.PathLike))
 is_csv = lambda o: is_path(o) and str(o).lower().endswith(('.csv', '.csv.gz', '.csv.xz', '.csv.zip'))
 
-# %% ../nbs/api/01_data.ipynb #c040
+# %% ../nbs/api/01_data.ipynb #c041
 @patch(cls_method=True)
 def load(cls:Table,
     data,     # a Table, DataFrame, array, or path of a parquet or CSV file
@@ -304,7 +313,7 @@ def load(cls:Table,
     if is_path(data): return cls.from_parquet(data, **kwargs)
     return cls.from_numpy(data, **kwargs)
 
-# %% ../nbs/api/01_data.ipynb #c043
+# %% ../nbs/api/01_data.ipynb #c044
 class Rows:
     "Rows `idx` of a tensor `x` [all rows, features]"
     def __init__(self, x, idx=None, schema=None): # idx: None for all, or a tensor of positions
@@ -316,7 +325,7 @@ class Rows:
         return self.x.index_select(0, i) if isinstance(i, torch.Tensor) and i.ndim else self.x[i]
     def new_empty(self): return Rows(self.x[:0].cpu(), None, self.schema)
 
-# %% ../nbs/api/01_data.ipynb #c044
+# %% ../nbs/api/01_data.ipynb #c045
 class TableDL(DataLoader):
     "Batches cut out of a resident tensor, where it lies"
     def __init__(self, dataset, bs=4096, shuffle=False, drop_last=False, device=None, num_workers=0, **kwargs):
@@ -333,14 +342,14 @@ class TableDL(DataLoader):
             yield self.after_batch((xb, xb))
         self.after_iter()
 
-# %% ../nbs/api/01_data.ipynb #c045
+# %% ../nbs/api/01_data.ipynb #c046
 @patch
 def show_batch(self:TableDL, b=None, max_n=9, **kwargs):
     "Some rows as the source has them"
     b = self.one_batch() if b is None else b
     display_df(self.dataset.schema.decode(b[0][:max_n]))
 
-# %% ../nbs/api/01_data.ipynb #c046
+# %% ../nbs/api/01_data.ipynb #c047
 @patch
 def show_results(self:TableDL, b, out, max_n=9, max_cols=8, **kwargs):
     "Some rows beside their reconstruction `out` [rows, features], in the tensor's units"
@@ -349,7 +358,7 @@ def show_results(self:TableDL, b, out, max_n=9, max_cols=8, **kwargs):
     both = pd.concat([real, recon], axis=1, keys=['real', 'reconstructed']).swaplevel(axis=1)
     display_df(both[s.features[:max_cols]])
 
-# %% ../nbs/api/01_data.ipynb #c049
+# %% ../nbs/api/01_data.ipynb #c050
 def get_device(device=None # 'cuda', 'cpu', ...; default: the GPU if there is one
               )->torch.device:
     "The device asked for; `InputError` when it isn't there"
@@ -359,7 +368,7 @@ def get_device(device=None # 'cuda', 'cpu', ...; default: the GPU if there is on
     if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count(): raise InputError(f"device '{device}' was asked for, but the last GPU here is 'cuda:{torch.cuda.device_count()-1}'")
     return device
 
-# %% ../nbs/api/01_data.ipynb #c050
+# %% ../nbs/api/01_data.ipynb #c051
 def _check_columns(t, rows):
     "No column without any value in the training rows, or `InputError`"
     empty = torch.stack([_missing(t.x[r]).all(0) for r in torch.as_tensor(rows).split(2**16)]).all(0)
@@ -369,7 +378,7 @@ def _check_columns(t, rows):
 
 def _missing(x): return x.isnan() if x.is_floating_point() else x < 0
 
-# %% ../nbs/api/01_data.ipynb #c051
+# %% ../nbs/api/01_data.ipynb #c052
 def _split_rows(t, valid, purge, seed):
     "Positions of the training and the validation rows"
     n = len(t)
@@ -382,7 +391,7 @@ def _split_rows(t, valid, purge, seed):
     tr, va = era_split(t.eras, valid, purge)
     return np.flatnonzero(t.era.isin(tr)), np.flatnonzero(t.era.isin(va))
 
-# %% ../nbs/api/01_data.ipynb #c052
+# %% ../nbs/api/01_data.ipynb #c053
 def _loader_rows(x, idx, schema):
     "`Rows` by slice where the positions are consecutive, so that nothing is copied"
     if len(idx) and idx[-1]-idx[0]+1 == len(idx): return Rows(x[int(idx[0]):int(idx[-1])+1], None, schema)
@@ -393,7 +402,7 @@ def _resident(x, device):
     if device.type == 'cuda' and x.nbytes > .7*torch.cuda.mem_get_info(device)[0]: return x
     return x.to(device)
 
-# %% ../nbs/api/01_data.ipynb #c053
+# %% ../nbs/api/01_data.ipynb #c054
 @patch
 def dls(self:Table,
     bs=4096,     # rows in a batch
@@ -405,6 +414,7 @@ def dls(self:Table,
 )->DataLoaders:  # with `train` and `valid`
     "`DataLoaders` over this table, split by eras; `InputError` for a table that can't be trained on"
     device = get_device(device)
+    if bs < 1: raise InputError(f'bs={bs}: a batch needs rows')
     tr, va = _split_rows(self, valid, purge, seed)
     if len(tr) < 2: raise InputError(f'{len(tr)} rows to train on of {len(self)}: a VAE needs at least 2, and many more to be of use')
     for a in range(0, len(self), 2**16): check_rows(self.x[a:a+2**16].cpu().numpy(), self.index()[a:a+2**16], a)

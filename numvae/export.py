@@ -67,7 +67,7 @@ def save_vae(self:Learner,
         save_model(self.model, str(tmp['model.safetensors']))
         tmp['config.json'].write_text(json.dumps(config | dict(weights_sha256=_sha256(tmp['model.safetensors'])), indent=1))
         for n,t in tmp.items(): os.replace(t, folder/n)
-    except OSError as e: raise InputError(f"can't write to the folder {folder}: {e.strerror}") from None
+    except (OSError, SafetensorError) as e: raise InputError(f"can't write to the folder {folder}: {getattr(e, 'strerror', None) or e}") from None
     finally:
         for t in tmp.values(): t.unlink(missing_ok=True)
     return folder
@@ -81,7 +81,7 @@ def _read_config(folder):
     except ValueError as e: raise InputError(f'{folder}/config.json is damaged ({e}): save the model again') from None
     want = {'format', 'model', 'loss', 'table', 'weights_sha256'}
     if not isinstance(c, dict) or not want <= set(c): raise InputError(f"{folder}/config.json lacks {', '.join(sorted(want - set(c)))}: save the model again")
-    if c['format'] > FORMAT: raise InputError(f"{folder} was written by numvae {c.get('numvae')}, this is {__version__}: upgrade with `pip install -U numvae`")
+    if not isinstance(c['format'], int) or c['format'] > FORMAT: raise InputError(f"{folder} was written by numvae {c.get('numvae')}, this is {__version__}: upgrade with `pip install -U numvae`")
     if _sha256(folder/'model.safetensors') != c['weights_sha256']: raise InputError(f'{folder}/model.safetensors is damaged or belongs to another config.json: save or copy the model again')
     return c
 
@@ -93,9 +93,12 @@ def _build(c, folder):
         schema = Schema(t['features'], t['levels'], t['step'], dict(zip(t['features'], t['dtypes'])))
         model = _models[m.pop('name')](VAEConfig(**m))
         lik = get_likelihood(c['loss']['likelihood'], len(schema), schema.levels)
-    except (KeyError, TypeError) as e: raise InputError(f'{folder}/config.json has a key that is missing or unknown ({e}): save the model again') from None
+        loss = VAELoss(lik, float(c['loss']['kld_weight']))
+        if not len(schema) == len(t['dtypes']) == model.config.n_features or lik.n_out != model.config.n_out: raise ValueError('model, table and likelihood do not fit each other')
+        history = pd.DataFrame((c.get('history') or {}).get('data'), columns=(c.get('history') or {}).get('columns'))
+    except (KeyError, TypeError, ValueError, AttributeError) as e: raise InputError(f'{folder}/config.json has a key that is missing, unknown or wrong ({e}): save the model again') from None
     model.likelihood, lik.scaler = lik, model.scaler
-    return model, VAELoss(lik, c['loss']['kld_weight']), schema
+    return model, loss, schema, history
 
 # %% ../nbs/api/09_export.ipynb #c015
 def _empty_dls(schema, device):
@@ -114,11 +117,10 @@ def load_vae(folder,      # folder that `save_vae` wrote
     "A `Learner` with a saved model; runs no code from the folder; `InputError` when it is incomplete or damaged"
     folder, device = Path(folder), get_device(device)
     c = _read_config(folder)
-    model, loss, schema = _build(c, folder)
+    model, loss, schema, history = _build(c, folder)
     try: load_model(model, str(folder/'model.safetensors'))
     except (SafetensorError, RuntimeError) as e: raise InputError(f'{folder}/model.safetensors does not fit config.json ({str(e).splitlines()[0][:100]})') from None
     if dls is not None and dls.schema.features != schema.features: raise InputError(f"the dls have other features than the model in {folder}: load the table with features=load_vae('{folder}').schema.features")
     learn = make_learner(_empty_dls(schema, device) if dls is None else dls, model.to(device).eval(), loss, schema, **kwargs)
-    h = c.get('history') or {}
-    learn.saved_history = pd.DataFrame(h.get('data'), columns=h.get('columns'))
+    learn.saved_history = history
     return learn

@@ -102,8 +102,8 @@ class Categorical(Likelihood):
     def clean(self, params, x, noise): # noise: share of entries replaced by a level drawn at random
         seen = F.one_hot(x.long().clamp(min=0), self.levels)
         seen = torch.where(missing(x)[..., None], 1., (1-noise)*seen + noise/self.levels)
-        p = params.float().softmax(-1)*seen
-        return (p/p.sum(-1, keepdim=True)) @ torch.arange(self.levels, device=p.device).float()
+        p = (params.float().log_softmax(-1) + seen.log()).softmax(-1)
+        return p @ torch.arange(self.levels, device=p.device).float()
 
 # %% ../nbs/api/03_loss.ipynb #c022
 likelihoods = dict(mse=MSE, gaussian=Gaussian, categorical=Categorical)
@@ -128,7 +128,7 @@ class VAELoss(nn.Module):
     ):
         super().__init__()
         self.likelihood, self.reduction = get_likelihood(likelihood, levels=5 if likelihood == 'categorical' else None), reduction
-        self.kld_weight = self.likelihood.kld_weight if kld_weight is None else kld_weight
+        self.kld_weight, self.share = self.likelihood.kld_weight if kld_weight is None else float(kld_weight), 1.
 
     def terms(self, pred, x): # the model's tuple, the batch -> recon [rows], kld [rows]
         params, mu, logvar = (*pred, None)[:3]  # an autoencoder has no logvar
@@ -137,7 +137,8 @@ class VAELoss(nn.Module):
     def forward(self, pred, x):
         recon, kld = self.terms(pred, x)
         self.recon, self.kld = recon.detach(), kld.detach()
-        loss = recon + self.kld_weight*kld
+        loss = recon + self.share*self.kld_weight*kld
+        self.share = 1.
         return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
 
     def decodes(self, pred): return self.likelihood.mean(pred[0])

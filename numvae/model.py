@@ -10,6 +10,7 @@ __all__ = ['missing', 'Scaler', 'fit_scaler', 'VAEConfig', 'block', 'Encoder', '
 from .numerai import InputError
 
 from dataclasses import dataclass, field, asdict
+from numbers import Integral
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ class Scaler(nn.Module):
 def _moments(x, rows=2**16):
     "Mean and standard deviation of each column, NaN left out, in float64 and in blocks"
     n = s = q = 0
-    for b in x.split(rows):
+    for b in x.split(rows) if isinstance(x, torch.Tensor) else x:
         ok, b = ~b.isnan(), b.double().nan_to_num()
         n, s, q = n + ok.sum(0), s + b.sum(0), q + (b*b).sum(0)
     mean = s / n.clamp(min=1)
@@ -45,7 +46,7 @@ def _moments(x, rows=2**16):
 
 # %% ../nbs/api/02_model.ipynb #c010
 def fit_scaler(scaler, # `Scaler` to set
-               x,      # [rows, features] training rows
+               x,      # [rows, features] training rows, or blocks of them
                levels, # number of levels, or None
                kind='standard' # 'standard', 'unit' (levels to 0..1) or None (as it is)
               )->Scaler:
@@ -87,7 +88,7 @@ class VAEConfig:
 def _check_config(c):
     "Sizes are positive, names are known"
     sizes = [c.n_features, c.latent_dim, c.n_out, *c.hidden, *c.decoder]
-    if not all(isinstance(o, int) and o > 0 for o in sizes): raise InputError(f'layer sizes must be positive integers, not {sizes}')
+    if not all(isinstance(o, Integral) and o > 0 for o in sizes): raise InputError(f'layer sizes must be positive integers, not {sizes}')
     if not 0 <= c.dropout < 1: raise InputError(f'dropout={c.dropout} must lie in 0..1')
     if c.norm not in _norms: raise InputError(f"norm='{c.norm}' is unknown: use one of {list(_norms)}")
     if not (isinstance(c.act, str) and isinstance(getattr(nn, c.act, None), type)): raise InputError(f"act='{c.act}' is no class of torch.nn, such as 'LeakyReLU' or 'SiLU'")

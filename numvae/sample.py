@@ -8,8 +8,11 @@ __all__ = ['correlations', 'quality']
 # %% ../nbs/api/08_sample.ipynb #c003
 from .numerai import InputError
 from .stream import ParquetOut
+from .model import VAE
+from .learner import undisturbed
 
 import numpy as np, pandas as pd, torch
+from numbers import Integral
 from pathlib import Path
 from fastcore.all import patch
 from fastai.learner import Learner
@@ -26,14 +29,14 @@ def _draw(learn, n, g):
     "`n` rows in the tensor's units, [n, features]"
     model, lik, schema = learn.model, learn.loss_func.likelihood, learn.schema
     z = torch.randn(n, model.config.latent_dim, generator=g)
-    x = lik.sample(model.decode(z.to(next(model.parameters()).device)), generator=g).cpu()
+    with undisturbed(learn): x = lik.sample(model.decode(z.to(next(model.parameters()).device)), generator=g).cpu()
     return x.round().clamp(0, schema.levels-1).to(torch.int8) if schema.levels else x
 
 # %% ../nbs/api/08_sample.ipynb #c008
 def _draws(learn, n, seed):
     "Blocks of `n` rows in all, as DataFrames"
     g = torch.Generator()
-    g.seed() if seed is None else g.manual_seed(seed)
+    g.seed() if seed is None else g.manual_seed(int(seed))
     rows = _block_rows(learn.model)
     bar = (lambda o: progress_bar(o, leave=False)) if n > 4*rows else (lambda o: o)
     for a in bar(range(0, n, rows)):
@@ -48,9 +51,8 @@ def sample(self:Learner,
     out=None,  # parquet file to write, in a stream; its path is then returned
 )->pd.DataFrame: # [n, features], the training table's feature columns and dtypes
     "Synthetic rows, drawn from the prior and then from the likelihood; `InputError` for a model without a prior"
-    if not isinstance(n, int) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
-    if not hasattr(self.model, 'logvar'): raise InputError('an autoencoder has no prior to draw from: train a VAE')
-    self.model.eval()
+    if not isinstance(n, Integral) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
+    if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} has no prior to draw from: train a VAE')
     if out is None: return pd.concat(list(_draws(self, n, seed)))
     with ParquetOut(out) as w:
         for d in _draws(self, n, seed): w.write(d)

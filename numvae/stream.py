@@ -11,6 +11,7 @@ from .schema import Schema, names_of, find_features
 from .data import Table, Absent, open_parquet, reading, read_csv, is_path, is_csv, check_rows
 
 import json, os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
@@ -28,7 +29,7 @@ class Piece:
 
     def replace(self, new): # new: DataFrame of the feature columns
         "The frame with the feature columns replaced; an Arrow table keeps its schema where the dtypes allow it"
-        if isinstance(self.frame, pd.DataFrame): return self.frame.assign(**new)
+        if isinstance(self.frame, pd.DataFrame): return _replace_columns(self.frame, new)
         t = self.frame
         for c in new:
             old, v = t.schema.field(c).type, pa.array(new[c], from_pandas=True)
@@ -36,6 +37,13 @@ class Piece:
         return _retype(t, self.frame.schema)
 
 # %% ../nbs/api/01a_stream.ipynb #c007
+def _replace_columns(frame, new):
+    "A shallow copy of a DataFrame with other values in some columns"
+    f = frame.copy(deep=False)
+    for c in new: f[c] = new[c].astype(f[c].dtype) if isinstance(f[c].dtype, pd.CategoricalDtype) and new[c].isin(f[c].cat.categories).all() else new[c]
+    return f
+
+# %% ../nbs/api/01a_stream.ipynb #c008
 def _retype(t, old):
     "Correct what the table's pandas metadata says of columns whose type is no longer that of the schema `old`"
     meta, new = t.schema.pandas_metadata, {f.name: str(f.type.to_pandas_dtype().__name__) for f in t.schema if f.type != old.field(f.name).type}
@@ -44,7 +52,7 @@ def _retype(t, old):
         if c['name'] in new: c.update(pandas_type=new[c['name']], numpy_type=new[c['name']])
     return t.replace_schema_metadata({**t.schema.metadata, b'pandas': json.dumps(meta).encode()})
 
-# %% ../nbs/api/01a_stream.ipynb #c008
+# %% ../nbs/api/01a_stream.ipynb #c009
 def piece_rows(n_features)->int:
     "Rows of a piece: about eight million entries"
     return max(512, 2**23 // max(n_features, 1) // 512 * 512)
@@ -54,7 +62,7 @@ def n_rows(data)->int:
     if is_csv(data): return 0
     return open_parquet(data).metadata.num_rows if is_path(data) else len(data)
 
-# %% ../nbs/api/01a_stream.ipynb #c009
+# %% ../nbs/api/01a_stream.ipynb #c010
 def _frames(data, rows):
     "Slices of a DataFrame or `Table`, or the row blocks of a parquet file"
     if not is_path(data):
@@ -64,16 +72,19 @@ def _frames(data, rows):
     with reading(data):
         for b in pf.iter_batches(batch_size=rows): yield pa.Table.from_batches([b])
 
-# %% ../nbs/api/01a_stream.ipynb #c010
+# %% ../nbs/api/01a_stream.ipynb #c011
 def _frame_index(frame, at):
     "Index of a piece whose first row is number `at`"
     if isinstance(frame, pd.DataFrame): return frame.index
-    cols = [c for c in (frame.schema.pandas_metadata or {}).get('index_columns', []) if isinstance(c, str)]
-    if not cols: return pd.RangeIndex(at, at+len(frame))
+    meta = (frame.schema.pandas_metadata or {}).get('index_columns', [])
+    cols = [c for c in meta if isinstance(c, str)]
+    if not cols:
+        r = next((c for c in meta if isinstance(c, dict)), dict(start=0, step=1, name=None))  # how pandas writes a RangeIndex
+        return pd.RangeIndex(r['start'] + at*r['step'], r['start'] + (at+len(frame))*r['step'], r['step'], name=r['name'])
     idx = frame.select(cols).to_pandas(ignore_metadata=True).set_index(cols).index
     return idx.rename([None if c.startswith('__index_level_') else c for c in cols]) if len(cols) > 1 else idx.rename(None if cols[0].startswith('__index_level_') else cols[0])
 
-# %% ../nbs/api/01a_stream.ipynb #c011
+# %% ../nbs/api/01a_stream.ipynb #c012
 def _raw_pieces(data, schema):
     "Pieces of `data` encoded by `schema`"
     at, same = 0, isinstance(data, Table)
@@ -84,16 +95,16 @@ def _raw_pieces(data, schema):
     else: schema = schema.adapt(next(_frames(data, 1000)))
     for f in _frames(data, piece_rows(len(schema))):
         if same: yield Piece(f.x[:, cols].cpu().numpy(), f, schema, f.ids if f.ids is not None else pd.RangeIndex(at, at+len(f)), f.era)
-        else: yield Piece(schema.encode(f), f, schema, _frame_index(f, at), _frame_era(f))
+        else: yield Piece(schema.encode(f, at=at), f, schema, _frame_index(f, at), _frame_era(f))
         at += len(f)
 
-# %% ../nbs/api/01a_stream.ipynb #c012
+# %% ../nbs/api/01a_stream.ipynb #c013
 def _frame_era(frame):
     if 'era' not in names_of(frame): return None
     v = frame['era'] if isinstance(frame, pd.DataFrame) else frame.column('era').to_pandas()
     return pd.Categorical(v.astype(str))
 
-# %% ../nbs/api/01a_stream.ipynb #c013
+# %% ../nbs/api/01a_stream.ipynb #c014
 def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV file
            schema,      # the model's columns
            absent=True, # a feature that is all middle level in an era is missing there
@@ -107,13 +118,20 @@ def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV
     for p in _raw_pieces(data, schema):
         if marker and p.era is not None: marker.mark(p.x, p.era)
         check_rows(p.x, p.index, at)
-        if p.index.name == 'id': seen.append(pd.util.hash_array(np.asarray(p.index, dtype=object)))
+        if (ids := _piece_ids(p)) is not None: seen.append(pd.util.hash_array(np.asarray(ids, dtype=object)))
         at += len(p)
         if isinstance(p.frame, Table): p.frame = p.frame.to_df()
         yield p
     if seen: _check_hashes(np.concatenate(seen))
 
-# %% ../nbs/api/01a_stream.ipynb #c014
+# %% ../nbs/api/01a_stream.ipynb #c015
+def _piece_ids(p):
+    "The rows' ids: an index or a column of that name, else None"
+    if p.index.name == 'id': return p.index
+    if isinstance(p.frame, Table) or 'id' not in names_of(p.frame): return None
+    return p.frame['id'] if isinstance(p.frame, pd.DataFrame) else p.frame.column('id').to_pylist()
+
+# %% ../nbs/api/01a_stream.ipynb #c016
 def _absent_of(data, schema):
     "First pass over the data: which features each era lacks"
     first = next(_frames(data, 1))
@@ -122,11 +140,17 @@ def _absent_of(data, schema):
     for p in _raw_pieces(data, schema): a.update(p.x, p.era)
     return a
 
-# %% ../nbs/api/01a_stream.ipynb #c015
+# %% ../nbs/api/01a_stream.ipynb #c017
 def _check_hashes(h):
     if n := len(h) - len(np.unique(h)): raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
 
-# %% ../nbs/api/01a_stream.ipynb #c018
+# %% ../nbs/api/01a_stream.ipynb #c020
+def _keep_index(piece):
+    "What pandas must be told of the index, so that every piece is written alike: a plain count of rows is left out"
+    i = getattr(piece, 'index', None)
+    return i is None or not isinstance(i, pd.RangeIndex) or (i.start, i.step, i.name) != (0, 1, None)
+
+# %% ../nbs/api/01a_stream.ipynb #c021
 class ParquetOut:
     "Write pieces to a parquet file that appears only when complete"
     def __init__(self, out): # path of the file
@@ -136,12 +160,23 @@ class ParquetOut:
             raise InputError(f"can't write {self.out}: its folder must exist and be writable, and the name must not be a folder's")
 
     def write(self, piece): # DataFrame or Arrow table
-        if isinstance(piece, pd.DataFrame): piece = pa.Table.from_pandas(piece, schema=self.writer.schema if self.writer else None)
-        if self.writer is None: self.writer = pq.ParquetWriter(self.tmp, piece.schema)
-        self.writer.write_table(piece.cast(self.writer.schema))
+        if self.writer is None: self.index = _keep_index(piece)
+        if isinstance(piece, pd.DataFrame): piece = pa.Table.from_pandas(piece, preserve_index=self.index)
+        with self._writing():
+            if self.writer is None: self.writer = pq.ParquetWriter(self.tmp, piece.schema)
+            try: piece = piece.cast(self.writer.schema)
+            except (pa.ArrowException, ValueError) as e: raise InputError(f"a column's type changes between rows, so {self.out} can't hold it: give each column one dtype ({e})") from None
+            self.writer.write_table(piece)
+
+    @contextmanager
+    def _writing(self):
+        try: yield
+        except OSError as e: raise InputError(f"can't write {self.out}: {e.strerror or e}") from None
 
     def __enter__(self): return self
     def __exit__(self, exc, *args):
-        if self.writer: self.writer.close()
-        if exc is None and self.writer: os.replace(self.tmp, self.out)
-        else: self.tmp.unlink(missing_ok=True)
+        try:
+            with self._writing():
+                if self.writer: self.writer.close()
+                if exc is None and self.writer: os.replace(self.tmp, self.out)
+        finally: self.tmp.unlink(missing_ok=True)
