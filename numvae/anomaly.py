@@ -41,7 +41,7 @@ def anomaly_scores(self:Learner,
     data,          # DataFrame, `Table`, array, or path of a parquet or CSV file
     method='elbo', # one of `score_methods`
     out=None,      # parquet file to write, in a stream; its path is then returned
-    absent=True,   # a feature that is all middle level in an era is missing there
+    absent=True,   # a feature that is all middle level in an era is missing there; judged on the rows given, if they are 20 or more
 )->pd.DataFrame: # [rows], index of `data`; columns recon, kld, elbo, score, in nats (recon of 'mse': mean squared error)
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     if method not in score_methods: raise InputError(f"method='{method}' is unknown: use one of {', '.join(score_methods)}")

@@ -75,7 +75,7 @@ def vae_learner(
     "A fastai `Learner` that trains a VAE on a table; `InputError` when model, table and likelihood don't fit"
     schema = dls.schema
     lik = get_likelihood(likelihood or _default_likelihood(model, schema.levels), len(schema), schema.levels)
-    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(hidden), n_out=lik.n_out))
+    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out))
     _check_model(model, schema, lik)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)
     return make_learner(dls, model, VAELoss(lik, kld_weight), schema, lr=lr, metrics=metrics, **kwargs)
@@ -168,7 +168,7 @@ def stream(self:Learner,
     absent=True,# a feature that is all middle level in an era is missing there
 ):
     "Run `cb` over `data` piece by piece; returns a DataFrame, or the path when written"
-    total = -(-n_rows(data)//piece_rows(len(self.schema)))
+    total = -(-n_rows(data)//piece_rows(len(self.schema))) if data is not None else 0
     done = (frame(p, self.collect(torch.from_numpy(p.x), cb)) for p in _with_bar(pieces(data, self.schema, absent), total))
     if out is None: return _join(list(done))
     with ParquetOut(out) as w:

@@ -110,8 +110,7 @@ def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV
            absent=True, # a feature that is all middle level in an era is missing there
           ):            # yields `Piece`s in order
     "Stream over `data` in the schema's columns; `InputError` for missing columns, bad values, empty rows, duplicate ids"
-    if is_csv(data): data = read_csv(data)
-    if isinstance(data, (np.ndarray, list)): data = pd.DataFrame(np.asarray(data), columns=schema.features)
+    data = _known(data, schema)
     if not is_path(data) and len(data) == 0: raise InputError('the table has no rows')
     marker = _absent_of(data, schema) if absent and schema.levels and not isinstance(data, Table) else None
     seen, at = [], 0
@@ -125,13 +124,22 @@ def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV
     if seen: _check_hashes(np.concatenate(seen))
 
 # %% ../nbs/api/01a_stream.ipynb #c015
+def _known(data, schema):
+    "A path, DataFrame or `Table`; an array becomes a DataFrame with the schema's columns"
+    if is_csv(data): return read_csv(data)
+    if is_path(data) or isinstance(data, (pd.DataFrame, Table)): return data
+    x = np.asarray(data)
+    if x.ndim == 2 and x.shape[1] == len(schema): return pd.DataFrame(x, columns=schema.features)
+    raise InputError(f"a {type(data).__name__} of shape {x.shape} can't be taken for a table with the model's {len(schema)} features: give a DataFrame, a Table, a path or an array of that width")
+
+# %% ../nbs/api/01a_stream.ipynb #c016
 def _piece_ids(p):
     "The rows' ids: an index or a column of that name, else None"
     if p.index.name == 'id': return p.index
     if isinstance(p.frame, Table) or 'id' not in names_of(p.frame): return None
     return p.frame['id'] if isinstance(p.frame, pd.DataFrame) else p.frame.column('id').to_pylist()
 
-# %% ../nbs/api/01a_stream.ipynb #c016
+# %% ../nbs/api/01a_stream.ipynb #c017
 def _absent_of(data, schema):
     "First pass over the data: which features each era lacks"
     first = next(_frames(data, 1))
@@ -140,17 +148,17 @@ def _absent_of(data, schema):
     for p in _raw_pieces(data, schema): a.update(p.x, p.era)
     return a
 
-# %% ../nbs/api/01a_stream.ipynb #c017
+# %% ../nbs/api/01a_stream.ipynb #c018
 def _check_hashes(h):
     if n := len(h) - len(np.unique(h)): raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
 
-# %% ../nbs/api/01a_stream.ipynb #c020
+# %% ../nbs/api/01a_stream.ipynb #c021
 def _keep_index(piece):
     "What pandas must be told of the index, so that every piece is written alike: a plain count of rows is left out"
     i = getattr(piece, 'index', None)
     return i is None or not isinstance(i, pd.RangeIndex) or (i.start, i.step, i.name) != (0, 1, None)
 
-# %% ../nbs/api/01a_stream.ipynb #c021
+# %% ../nbs/api/01a_stream.ipynb #c022
 class ParquetOut:
     "Write pieces to a parquet file that appears only when complete"
     def __init__(self, out): # path of the file
