@@ -41,6 +41,7 @@ def column(frame, # DataFrame or Arrow table
     "One column as numbers; `InputError` where it holds anything else"
     v = frame[name] if isinstance(frame, pd.DataFrame) else frame.column(name)
     if isinstance(v, pd.Series): v = _series_numbers(v)
+    elif pa.types.is_null(v.type): v = np.full(len(v), np.nan)
     else: v = v.to_numpy() if isinstance(v, pa.ChunkedArray) else v.to_numpy(zero_copy_only=False)
     if v.dtype == bool: v = v.astype('int8')
     if v.dtype.kind not in 'iuf': raise InputError(_not_a_number(name, v))
@@ -51,13 +52,15 @@ def _series_numbers(s):
     "A Series as a numpy array; nullable numbers become floats with NaN"
     if isinstance(s.dtype, pd.api.extensions.ExtensionDtype) and pd.api.types.is_numeric_dtype(s.dtype):
         return s.to_numpy(dtype='float64', na_value=np.nan) if s.isna().any() else s.to_numpy()
+    if s.dtype == object and pd.api.types.infer_dtype(s, skipna=True) in ('integer', 'floating', 'mixed-integer-float', 'empty'): return s.to_numpy('float64', na_value=np.nan)
     return s.to_numpy()
 
+# %% ../nbs/api/00a_schema.ipynb #c012
 def _not_a_number(name, v):
     bad = next((repr(o) for o in v if not isinstance(o, (int, float))), v.dtype)
     return f"column '{name}' is not numeric (it holds {bad}): convert it to numbers, or name the columns to use with features=[...]"
 
-# %% ../nbs/api/00a_schema.ipynb #c014
+# %% ../nbs/api/00a_schema.ipynb #c015
 _MARKS = ('era', 'data_type', 'id')  # columns that are no features
 
 def find_features(names, features=None):
@@ -73,7 +76,7 @@ def find_features(names, features=None):
     if not found: raise InputError(f"no feature columns: none of the {len(names)} columns ({some(names)}) starts with 'feature'; name them with features=[...]")
     return found
 
-# %% ../nbs/api/00a_schema.ipynb #c015
+# %% ../nbs/api/00a_schema.ipynb #c016
 def some(names, n=5):
     names = [str(o) for o in names]
     return ', '.join(names[:n]) + (f' and {len(names)-n} more' if len(names) > n else '')
@@ -81,20 +84,20 @@ def some(names, n=5):
 def _missing_columns(missing, of):
     return f"{len(missing)} of {of} feature columns are missing: {some(missing)}; the data must have every feature the model or the call names"
 
-# %% ../nbs/api/00a_schema.ipynb #c018
+# %% ../nbs/api/00a_schema.ipynb #c019
 def _on_grid(v, step):
     "Whether all finite values of `v` lie on 0, step, .. 4 step"
     w = v[np.isfinite(v)] / step
     return len(w) == 0 or bool((w >= 0).all() and (w <= LEVELS-1).all() and (w == np.rint(w)).all())
 
-# %% ../nbs/api/00a_schema.ipynb #c019
+# %% ../nbs/api/00a_schema.ipynb #c020
 def dtype_names(frame, names):
     "pandas dtype of each column, as the frame has it or as pandas would read it; of a category, that of its values"
     if isinstance(frame, pd.DataFrame): return {c: str(getattr(frame[c].dtype, 'categories', frame[c]).dtype) for c in names}
     meta = {c['name']: c['numpy_type'] for c in (frame.schema.pandas_metadata or {}).get('columns', [])}
     return {c: meta.get(c) if meta.get(c) not in (None, 'object') else _arrow_dtype(frame.schema.field(c).type) for c in names}
 
-# %% ../nbs/api/00a_schema.ipynb #c020
+# %% ../nbs/api/00a_schema.ipynb #c021
 def _arrow_dtype(t): # Arrow type
     "pandas dtype of a column that was not written by pandas"
     if pa.types.is_dictionary(t): t = t.value_type
@@ -104,7 +107,7 @@ def all_bytes(schema):
     "Whether all columns are stored as bytes: Numerai's own way, and always levels"
     return all(d.lower().split('[')[0] in ('int8', 'uint8') for d in schema.dtypes.values())
 
-# %% ../nbs/api/00a_schema.ipynb #c021
+# %% ../nbs/api/00a_schema.ipynb #c022
 def infer_schema(frame,         # DataFrame or Arrow table with the first rows
                  features=None, # column names; default: those called feature...
                  levels='auto', # 5, None (continuous) or 'auto'
@@ -120,7 +123,7 @@ def infer_schema(frame,         # DataFrame or Arrow table with the first rows
     if levels == 'auto': levels = LEVELS if grid else None
     return Schema(features, levels, (grid or 1.) if levels else 1., dtypes)
 
-# %% ../nbs/api/00a_schema.ipynb #c024
+# %% ../nbs/api/00a_schema.ipynb #c025
 @patch
 def adapt(self:Schema,
     frame, # DataFrame or Arrow table with the first rows of the data
@@ -132,7 +135,7 @@ def adapt(self:Schema,
     if all(c.dtype.kind in 'iu' for c in cols): fits = [1.]
     return Schema(self.features, self.levels, fits[0] if self.levels and fits else self.step, dtype_names(frame, self.features))
 
-# %% ../nbs/api/00a_schema.ipynb #c027
+# %% ../nbs/api/00a_schema.ipynb #c028
 class OffGrid(InputError): "A value that is no level, in a table of levels"
 
 def _row_name(frame, i, at):
@@ -140,12 +143,12 @@ def _row_name(frame, i, at):
     if isinstance(frame, pd.DataFrame): return f'{frame.index[i]!r}'
     return f"{frame.column('id')[i].as_py()!r}" if 'id' in frame.schema.names else f'number {at+i}'
 
-# %% ../nbs/api/00a_schema.ipynb #c028
+# %% ../nbs/api/00a_schema.ipynb #c029
 def _complain(frame, name, v, bad, what, at, cls=InputError):
     i = int(np.flatnonzero(bad)[0])
     raise cls(f"row {_row_name(frame, i, at)}, column '{name}': {v[i]} {what}")
 
-# %% ../nbs/api/00a_schema.ipynb #c029
+# %% ../nbs/api/00a_schema.ipynb #c030
 def _to_levels(v, step):
     "Values as levels, -1 where missing, and where they are none"
     w = v if step == 1 else v*v.dtype.type(1/step)  # exact: step is a power of two
@@ -157,13 +160,13 @@ def _to_levels(v, step):
     ok = np.isnan(w) | ((np.abs(w-r) <= 1e-3) & (r >= 0) & (r <= LEVELS-1))
     return np.where(np.isnan(w) | ~ok, -1, r).astype('int8'), ~ok
 
-# %% ../nbs/api/00a_schema.ipynb #c030
+# %% ../nbs/api/00a_schema.ipynb #c031
 def _to_floats(v):
     "Values as float32 and where they are infinite (too large counts)"
     with np.errstate(over='ignore'): v = v.astype('float32')
     return v, np.isinf(v)
 
-# %% ../nbs/api/00a_schema.ipynb #c031
+# %% ../nbs/api/00a_schema.ipynb #c032
 @patch
 def encode_column(self:Schema,
     frame, # DataFrame or Arrow table
@@ -179,7 +182,7 @@ def encode_column(self:Schema,
     want = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
     _complain(frame, name, raw, bad, f'is not one of the levels {want}: correct it, or read a continuous table with levels=None', at, OffGrid)
 
-# %% ../nbs/api/00a_schema.ipynb #c032
+# %% ../nbs/api/00a_schema.ipynb #c033
 @patch
 def encode(self:Schema,
     frame,        # DataFrame or Arrow table with at least the schema's columns, in any order
@@ -197,20 +200,20 @@ def encode(self:Schema,
         out[:, i:i+block] = buf.T
     return out
 
-# %% ../nbs/api/00a_schema.ipynb #c035
+# %% ../nbs/api/00a_schema.ipynb #c036
 def _int_range(dt):
     "Smallest and largest value of an integer dtype"
     i = np.iinfo(getattr(dt, 'numpy_dtype', dt))
     return i.min, i.max
 
-# %% ../nbs/api/00a_schema.ipynb #c036
+# %% ../nbs/api/00a_schema.ipynb #c037
 def _decode_float(v, dt):
     "A continuous column in the source's dtype: integers are rounded, booleans split at a half"
     if dt.kind == 'b': v = np.where(np.isnan(v), np.nan, v > .5)
     if dt.kind in 'iu': v = np.rint(v).clip(*_int_range(dt))
     return pd.array(np.where(np.isnan(v), None, v), dtype=dt) if pd.api.types.is_extension_array_dtype(dt) else v.astype(dt)
 
-# %% ../nbs/api/00a_schema.ipynb #c037
+# %% ../nbs/api/00a_schema.ipynb #c038
 def _decode_column(v, levels, step, dtype):
     "One column of the tensor in the dtype of the source"
     dt = pd.api.types.pandas_dtype(dtype)
@@ -222,7 +225,7 @@ def _decode_column(v, levels, step, dtype):
     if dt.kind in 'iu': return np.where(miss, levels//2, v).astype(dt)
     return np.where(miss, np.nan, v*step).astype(dt)
 
-# %% ../nbs/api/00a_schema.ipynb #c038
+# %% ../nbs/api/00a_schema.ipynb #c039
 @patch
 def decode(self:Schema,
     x,          # [rows, features] tensor or array as `encode` gives it
