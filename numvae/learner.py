@@ -144,7 +144,7 @@ def collect(self:Learner,
     with undisturbed(self), self.removed_cbs(others), self.added_cbs(cb): self._do_epoch_validate(dl=_Blocks(x, device))
     return cb.value[:len(x)]
 
-# %% ../nbs/api/04_learner.ipynb #c037
+# %% ../nbs/api/04_learner.ipynb #c038
 def _with_bar(pieces, total):
     "Pass `pieces` on, whatever their number, beside a progress bar of about `total` steps"
     ticks = iter(progress_bar(range(total), leave=False) if total > 1 else ())
@@ -153,12 +153,12 @@ def _with_bar(pieces, total):
         yield p
     for _ in ticks: pass
 
-# %% ../nbs/api/04_learner.ipynb #c038
+# %% ../nbs/api/04_learner.ipynb #c039
 def _join(parts):
     "One DataFrame of the pieces' results"
     return pa.concat_tables(parts).to_pandas() if isinstance(parts[0], pa.Table) else pd.concat(parts)
 
-# %% ../nbs/api/04_learner.ipynb #c039
+# %% ../nbs/api/04_learner.ipynb #c040
 @patch
 def stream(self:Learner,
     data,       # DataFrame, `Table`, array, or path of a parquet or CSV file
@@ -175,7 +175,7 @@ def stream(self:Learner,
         for f in done: w.write(f)
     return Path(out)
 
-# %% ../nbs/api/04_learner.ipynb #c041
+# %% ../nbs/api/04_learner.ipynb #c042
 class Latents(Collect):
     "Collects the latent means, [rows, latent_dim]"
     def take(self, x, pred): return pred[1].float()
@@ -184,7 +184,7 @@ class Means(Collect):
     "Collects the expected rows, [rows, features], in the tensor's units"
     def take(self, x, pred): return self.loss_func.decodes(pred)
 
-# %% ../nbs/api/04_learner.ipynb #c042
+# %% ../nbs/api/04_learner.ipynb #c043
 @patch
 def encode(self:Learner, data, out=None)->pd.DataFrame: # [rows, latent_dim], columns z0, z1, ...
     "Latent means of each row, with the index of `data`; streamed to parquet when `out` is a path"
