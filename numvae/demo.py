@@ -7,7 +7,6 @@ __all__ = ['row_auc', 'era_auc', 'simple_scores', 'noisy', 'removed', 'Demo', 'r
 
 # %% ../nbs/api/11c_demo.ipynb #c003
 import time
-from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from fastai.torch_core import set_seed

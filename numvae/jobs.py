@@ -23,7 +23,7 @@ from . import __version__, learner, denoise, sample  # denoise and sample give t
 from .numerai import InputError, feature_set, era_number
 from .data import Table, is_csv, read_csv, open_parquet, get_device
 from .stream import pieces, n_rows
-from .model import VAE, VAEConfig, numerai_vae, n_params
+from .model import VAE, numerai_vae, n_params
 from .learner import vae_learner, Latents
 from .balance import KLWarmup, active_units
 from .anomaly import era_means, score_methods

@@ -7,20 +7,18 @@ __all__ = ['LossTerm', 'vae_learner', 'make_learner', 'Collect', 'undisturbed', 
 
 # %% ../nbs/api/04_learner.ipynb #c003
 from .numerai import InputError
-from .data import Table
 from .stream import pieces, piece_rows, n_rows, ParquetOut
-from .model import VAE, VAEConfig, fit_scaler, n_params
+from .model import VAE, VAEConfig, fit_scaler
 from .loss import VAELoss, get_likelihood
 
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np, pandas as pd, pyarrow as pa, torch
+import pandas as pd, pyarrow as pa, torch
 from fastcore.all import patch, store_attr, delegates, L
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.learner import Learner, Metric
-from fastai.callback.schedule import *
-from fastai.torch_core import to_detach
+from fastai.callback.schedule import *  # gives the Learner fit_one_cycle and lr_find
 from fastprogress.fastprogress import progress_bar
 
 # %% ../nbs/api/04_learner.ipynb #c006

@@ -12,7 +12,6 @@ from .model import missing
 import math, torch
 import torch.nn.functional as F
 from torch import nn
-from fastcore.all import store_attr
 
 # %% ../nbs/api/03_loss.ipynb #c006
 def kl_divergence(mu,     # [rows, latent_dim]

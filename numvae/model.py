@@ -9,7 +9,7 @@ __all__ = ['missing', 'Scaler', 'fit_scaler', 'VAEConfig', 'block', 'Encoder', '
 # %% ../nbs/api/02_model.ipynb #c003
 from .numerai import InputError
 
-from dataclasses import dataclass, field, asdict
+from dataclasses import dataclass, field
 from numbers import Integral
 
 import torch

@@ -6,7 +6,7 @@
 __all__ = ['plot_terms', 'plot_score_hists', 'plot_latent', 'plot_era_scores', 'plot_marginals', 'plot_correlations', 'html_report', 'vae_report']
 
 # %% ../nbs/api/10_report.ipynb #c003
-import base64, io, os, tempfile
+import base64, io, os
 import numpy as np, pandas as pd
 import matplotlib as mpl, matplotlib.pyplot as plt
 from pathlib import Path
