@@ -19,9 +19,13 @@ from .loss import *
 from .learner import *
 from .balance import *
 from .anomaly import *
+from .era import *
+from .threshold import *
+from .explain import *
 from .denoise import *
 from .sample import *
 from .export import *
+from .detector import *
 from .report import *
 
 # %% ../nbs/api/13_all.ipynb #c008

@@ -53,7 +53,7 @@ def score(
     model:str,  # folder of a saved model
     data:str,   # parquet or CSV file with the model's features
     out:str,    # file for recon, kld, elbo, score of every row: parquet, or .csv
-    method:str='elbo', # what the score is: elbo, recon or kld
+    method:str='combined', # what the score is: combined, elbo, recon, kld, joint, knn, ...
     device:str=None,   # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Score every row: how odd it is, higher is odder; show the most abnormal eras and rows"

@@ -316,7 +316,7 @@ def load(cls:Table,
 # %% ../nbs/api/01_data.ipynb #c044
 class Rows:
     "Rows `idx` of a tensor `x` [all rows, features]"
-    def __init__(self, x, idx=None, schema=None): # idx: None for all, or a tensor of positions
+    def __init__(self, x, idx=None, schema=None, era=None): # idx: None for all, or a tensor of positions; era: labels of those rows
         store_attr()
     def __len__(self): return len(self.x) if self.idx is None else len(self.idx)
     def __getitem__(self, i): # i: a number, or a range or tensor of them
@@ -421,6 +421,8 @@ def dls(self:Table,
     _check_columns(self, tr)
     x = _resident(self.x, device)
     rows = [_loader_rows(x, i, self.schema) for i in (tr, va)]
+    if self.era is not None:
+        for r,i in zip(rows, (tr, va)): r.era = self.era[i]
     dls = DataLoaders(TableDL(rows[0], bs=min(bs, len(tr)), shuffle=True, drop_last=True),
                       TableDL(rows[1], bs=val_bs or bs), device=device)
     dls.schema, dls.n_inp = self.schema, 1

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from sklearn.metrics import roc_auc_score
 from .numerai import InputError, KINDS, simulate
 from .data import Table
-from .anomaly import era_means
+from .era import era_means
 from .denoise import swap_noise
 from .sample import quality
 from .jobs import check_out_folder, train_file, progress, model_report, show_scores

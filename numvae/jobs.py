@@ -26,7 +26,8 @@ from .stream import pieces, n_rows
 from .model import VAE, numerai_vae, n_params
 from .learner import vae_learner, Latents
 from .balance import KLWarmup, active_units
-from .anomaly import era_means, score_methods
+from .anomaly import score_methods
+from .era import era_means
 from .sample import quality
 from .export import load_vae
 from .report import vae_report
@@ -247,6 +248,8 @@ def train_file(data=None,   # path of a parquet or CSV file; default: the config
     with progress(new_learner(dls, o), _bars()) as learn:
         _about_run(learn, table, o)
         fit(learn, o)
+        learn.fit_scores()
+        if len(dls.valid_ds) > 1: learn.calibrate()
     learn.save_vae(out)
     print(f"saved to {out}; next: numvae score {out} {o['data']} --out scores.parquet", flush=True)
     return learn
@@ -272,7 +275,7 @@ def _read_scores(path):
 def score_file(model,         # folder of a saved model
                data,          # path of a parquet or CSV file
                out,           # parquet or CSV file to write
-               method='elbo', # one of `score_methods`
+               method='combined', # one of `score_methods`
                device=None,   # default: the GPU if there is one
                top=5          # eras and rows to show
               )->pd.DataFrame: # scores of every row

@@ -62,7 +62,8 @@ def fit_scaler(scaler, # `Scaler` to set
 def _standard(x):
     "Shift and scale of continuous columns; a constant column keeps its scale"
     mean, std = _moments(x)
-    return mean, torch.where(std > 1e-6*mean.abs().clamp(min=1e-6), std, torch.ones_like(std))
+    least = torch.maximum(1e-6*mean.abs(), 1e-9*std.median()).clamp(min=1e-30)  # below it, a column varies by rounding alone
+    return mean, torch.where(std > least, std, torch.ones_like(std))
 
 # %% ../nbs/api/02_model.ipynb #c014
 @dataclass
