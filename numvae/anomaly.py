@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['score_methods', 'RowView', 'Method', 'Elbo', 'Recon', 'KLD', 'IWAE', 'ReconProb', 'Fitted', 'Mahalanobis',
            'JointMahalanobis', 'KNN', 'JointKNN', 'RowGaussian', 'RowKNN', 'SquaredNorm', 'PCAError', 'Tail',
-           'Combined', 'ForgetScores', 'Scored']
+           'Combined', 'ScoreReset', 'Scored', 'held_out']
 
 # %% ../nbs/api/06_anomaly.ipynb #c003
 from .numerai import InputError
-from .stream import pieces
+from .stream import pieces, n_rows
 from .model import missing
 from .loss import kl_divergence
-from .learner import Collect
+from .learner import Collect, default_cbs
 
 import math
 from functools import cached_property, partial
@@ -28,7 +28,7 @@ from sklearn.neighbors import NearestNeighbors
 class RowView:
     "What a model in evaluation mode says of a batch; each part is computed when it is first asked for"
     def __init__(self, learn, x, pred): # the batch [rows, features], the model's tuple
-        self.learn, self.x, self.lik, self.weight, self._scores = learn, x, learn.loss_func.likelihood, learn.loss_func.kld_weight, {}
+        self.model, self.x, self.lik, self.weight = learn.model, x, learn.loss_func.likelihood, learn.loss_func.kld_weight
         self.params, self.mu, self.logvar = (*pred, None)[:3]
 
     @cached_property
@@ -41,18 +41,15 @@ class RowView:
     def row(self): return self.x.float().masked_fill(missing(self.x), float('nan'))
     @cached_property
     def residual(self): return (self.row - self.lik.mean(self.params)).nan_to_num(0.)
-    def score(self, name): # of another method, so that it is computed once
-        if name not in self._scores: self._scores[name] = self.learn.scorer(name)(self)
-        return self._scores[name]
 
 # %% ../nbs/api/06_anomaly.ipynb #c008
 class Method:
     "Makes a number per row, [rows], of the `RowView` of a batch"
-    parts, fitted = (), True  # names of the methods it is made of; whether it is ready for use
+    fitted = True  # whether it is ready for use
     def __call__(self, v): raise NotImplementedError
 
 class Elbo(Method):
-    "Both terms, weighted as in training: an upper bound of -log p(row)"
+    "Both terms, weighted as in training, with the latent mean in place of a draw"
     def __call__(self, v): return v.elbo
 
 class Recon(Method):
@@ -72,10 +69,10 @@ class _Draws(Method):
         g = torch.Generator().manual_seed(self.seed)
         for e in torch.randn(self.k, v.mu.shape[1], generator=g).to(v.mu.device):
             z = v.mu + e*(v.logvar/2).exp()
-            yield v.lik.full_nll(v.learn.model.decode(z), v.x), .5*(z**2 - e**2 - v.logvar).sum(1)
+            yield v.lik.full_nll(v.model.decode(z), v.x), .5*(z**2 - e**2 - v.logvar).sum(1)
 
 class IWAE(_Draws):
-    "Importance-weighted bound of -log p(row) from `k` draws"
+    "Importance-weighted bound of -log p(row) from `k` draws (for a KL weight of 1)"
     def __call__(self, v): return math.log(self.k) - torch.stack([-(n + v.weight*r) for n,r in self.draws(v)]).logsumexp(0)
 
 class ReconProb(_Draws):
@@ -90,14 +87,20 @@ class Fitted(Method):
     def fitted(self): return bool(self.state)
     def what(self, v): return v.mu  # what is compared, [rows, n]
     def fit(self, z): raise NotImplementedError # that of training rows, [rows, n] -> their own scores, [rows]
+    def reset(self): self.state = {}
+    def arrays(self): return self.state  # what is saved
+    def restore(self, arrays): self.state = arrays
     def standard(self, z): # z in the training rows' units; what is missing is at their mean
-        if 'mean' not in self.state: self.state = dict(mean=np.nan_to_num(np.nanmean(z, 0)), scale=_scale(z))
+        if 'mean' not in self.state: self.state = dict(zip(('mean', 'scale'), _moments(z)))
         return np.nan_to_num((z - self.state['mean'])/self.state['scale'])
 
-def _scale(z):
-    "Standard deviation of each column; 1 where it is constant or missing"
-    s = np.nan_to_num(np.nanstd(z, 0))
-    return np.where(s > 1e-6, s, 1.)
+def _moments(z):
+    "Mean and standard deviation of each column; 1 where it is constant, infinite where it has no value (so that it counts for nothing)"
+    n = np.maximum((~np.isnan(z)).sum(0), 1)
+    mean = np.nansum(z, 0)/n
+    s = np.sqrt(np.nansum((z - mean)**2, 0)/n)
+    s = np.where(s > np.maximum(1e-6*np.abs(mean), 1e-9*np.median(s)), s, 1.)
+    return mean, np.where(np.isnan(z).all(0), np.inf, s)
 
 def _joint(v): return torch.cat([v.mu.float(), v.residual], 1)
 
@@ -177,17 +180,21 @@ class Tail:
         start = min(start, max(.5, 1 - 10/len(s)))
         q = np.quantile(s, np.linspace(0, start, 181))
         over = s[s > q[-1]] - q[-1]
-        return cls(q, start, over.mean() if len(over) else np.inf)  # a score that is the same for all rows says nothing
+        return cls(q, start, over.mean() if len(over) else s.std() or abs(q[-1]) or 1.)  # nothing above: some scale of the scores
 
     def __call__(self, s):
-        costs = -np.log1p(-np.linspace(0, self.start, len(self.grid)))
-        return np.interp(s, self.grid, costs) + np.maximum(s - self.grid[-1], 0)/self.mean
+        grid, first = np.unique(self.grid, return_index=True)  # of ties the first: as high *or higher*
+        costs = -np.log1p(-np.linspace(0, self.start, len(self.grid)))[first]
+        return np.interp(s, grid, costs) + np.maximum(s - grid[-1], 0)/self.mean
 
 # %% ../nbs/api/06_anomaly.ipynb #c021
 class Combined(Fitted):
-    "-log of the harmonic mean of several methods' tail probabilities among training rows"
-    def __init__(self, *parts): super().__init__(); self.parts = parts # names of methods
-    def what(self, v): return torch.stack([v.score(p) for p in self.parts], 1)
+    "-log of the harmonic mean of several methods' tail probabilities among reference rows"
+    def __init__(self, *parts): # names of methods; it has objects of its own
+        super().__init__()
+        self.parts = {p: score_methods[p]() for p in parts}
+
+    def what(self, v): return torch.stack([m(v) for m in self.parts.values()], 1)
     def fit(self, z):
         tails = [Tail.fit(s) for s in z.T]
         self.state = {k: np.stack([getattr(t, k) for t in tails]) for k in ('grid', 'start', 'mean')}
@@ -196,28 +203,65 @@ class Combined(Fitted):
     def total(self, z):
         costs = [Tail(*t)(s) for *t,s in zip(*(self.state[k] for k in ('grid', 'start', 'mean')), z.T)]
         return np.logaddexp.reduce(costs) - math.log(len(costs))
+
     def __call__(self, v): return torch.as_tensor(self.total(self.what(v).double().cpu().numpy()), dtype=torch.float32, device=v.x.device)
 
-# %% ../nbs/api/06_anomaly.ipynb #c023
+# %% ../nbs/api/06_anomaly.ipynb #c022
+@patch
+def arrays(self:Combined):
+    "Its own state and that of its parts, the latter with a dot in their names"
+    return self.state | {f'{p}.{k}': v for p,m in self.parts.items() if isinstance(m, Fitted) for k,v in m.state.items()}
+
+@patch
+def restore(self:Combined, arrays):
+    "Undo `arrays`"
+    self.state = {k: v for k,v in arrays.items() if '.' not in k}
+    for p,m in self.parts.items():
+        if isinstance(m, Fitted): m.state = {k.split('.', 1)[1]: v for k,v in arrays.items() if k.startswith(f'{p}.')}
+
+# %% ../nbs/api/06_anomaly.ipynb #c024
 score_methods = dict(combined=partial(Combined, 'elbo', 'mahalanobis', 'joint', 'row_knn'), elbo=Elbo, recon=Recon, kld=KLD, iwae=IWAE, recon_prob=ReconProb,
                      mahalanobis=Mahalanobis, joint=JointMahalanobis, knn=KNN, joint_knn=JointKNN,
                      norm=SquaredNorm, pca=PCAError, gaussian=RowGaussian, row_knn=RowKNN)
 
-# %% ../nbs/api/06_anomaly.ipynb #c025
-class ForgetScores(Callback):
-    "What was fitted to the outputs of a model ends when that model is trained on"
-    def before_fit(self): self.learn.scorers, self.learn.calibrations, self.learn.thresholds = {}, {}, {}
+# %% ../nbs/api/06_anomaly.ipynb #c026
+@patch
+def forget_scores(self:Learner):
+    "Forget what was fitted to outputs of the model as it was: scores, calibrations, thresholds"
+    for m in getattr(self, 'scorers', {}).values():
+        if isinstance(m, Fitted): m.reset()
+    self.scorers, self.calibrations, self.thresholds = {}, {}, {}
 
+class ScoreReset(Callback):
+    "What was fitted to the outputs of a model ends when that model is trained on"
+    order = -20
+    def before_fit(self): self.learn.forget_scores()
+    def after_train(self): self.learn.forget_scores()
+    def after_fit(self): self.learn.forget_scores()
+
+default_cbs[:] = [o for o in default_cbs if o.__name__ != 'ScoreReset'] + [ScoreReset]
+
+# %% ../nbs/api/06_anomaly.ipynb #c027
+_load = getattr(Learner.load, '_numvae', Learner.load)
+
+@patch
+def load(self:Learner, file, device=None, **kwargs): # as fastai's
+    "Load model and optimizer state from `file`, and forget what was fitted to the model before"
+    self.forget_scores()
+    return _load(self, file, device=device, **kwargs)
+Learner.load._numvae = _load
+
+# %% ../nbs/api/06_anomaly.ipynb #c028
 @patch
 def scorer(self:Learner, method)->Method: # name from `score_methods`, or a `Method`
     "The learner's method of that name; `InputError` lists the names"
-    if isinstance(method, Method): return method
+    if not hasattr(self, 'scorers'): self.forget_scores()
+    if not any(isinstance(c, ScoreReset) for c in self.cbs): self.add_cb(ScoreReset())
+    if isinstance(method, Method): return self.scorers.setdefault(method, method)
     if method not in score_methods: raise InputError(f"method='{method}' is unknown: use one of {', '.join(score_methods)}")
-    if not hasattr(self, 'scorers'): self.scorers = {}
-    if not any(isinstance(c, ForgetScores) for c in self.cbs): self.add_cb(ForgetScores())
     return self.scorers.setdefault(method, score_methods[method]())
 
-# %% ../nbs/api/06_anomaly.ipynb #c026
+# %% ../nbs/api/06_anomaly.ipynb #c029
 class Scored(Collect):
     "Collects what `fns`, functions of a `RowView`, say of every row, side by side"
     def __init__(self, *fns): self.fns = fns
@@ -226,27 +270,39 @@ class Scored(Collect):
         s = torch.cat([f(v).float().reshape(len(x), -1) for f in self.fns], 1)
         return torch.where(s.isinf(), s.sign()*torch.finfo(s.dtype).max, s)  # what is too far out to be a number still has a rank
 
-# %% ../nbs/api/06_anomaly.ipynb #c027
+# %% ../nbs/api/06_anomaly.ipynb #c030
 def _some(ds, n):
     "At most `n` rows of a dataset, evenly spaced"
     return ds[sorted(set(np.linspace(0, len(ds)-1, min(n, len(ds))).astype(int).tolist()))]
 
 def _rows_of(learn, data, n):
-    "At most about `n` rows of `data`, evenly spaced, as the model takes them"
-    x = torch.cat([torch.from_numpy(p.x) for p in pieces(data, learn.schema)])
-    return x[::max(1, -(-len(x)//n))]
+    "About `n` rows of `data`, evenly spaced, as the model takes them"
+    k, at, x = max(1, -(-n_rows(data)//n)), 0, []
+    for p in pieces(data, learn.schema):
+        x.append(torch.from_numpy(p.x[-at % k::k].copy()))
+        at += len(p)
+    return torch.cat(x)
 
+def held_out(ds, other=False):
+    "Validation rows for tails, or the `other` ones for calibration: every second one each, or all for both where they are few"
+    return range(0, len(ds)) if len(ds) < 400 else range(int(other), len(ds), 2)
+
+# %% ../nbs/api/06_anomaly.ipynb #c031
 def _reference(learn, data, n):
     "Rows to compare with, and held-out rows to count tails among, or None"
-    if data is not None: return _rows_of(learn, data, n), None
     train, valid = learn.dls.train_ds, learn.dls.valid_ds
-    if not len(train): raise InputError('the learner has no training rows to compare with: give some, learn.fit_scores(data=table)')
-    return _some(train, n), _some(valid, n) if len(valid) >= 30 else None
+    if data is not None: x, held = _rows_of(learn, data, n), None
+    elif not len(train): raise InputError("the model has no training rows to compare with: use method='elbo', or give it some, learn.fit_scores(data=table)")
+    else:
+        x, at = _some(train, n), held_out(valid)
+        held = valid[list(at[::max(1, -(-len(at)//n))])] if len(valid) >= 30 else None
+    if len(x) < 2: raise InputError('a score that compares with training rows needs at least 2 of them')
+    return x, held
 
-# %% ../nbs/api/06_anomaly.ipynb #c029
+# %% ../nbs/api/06_anomaly.ipynb #c033
 def _fit_method(learn, m, x, held):
     "Fit a method, its parts first; returns the scores of the rows `held`, or of `x` themselves if it is None"
-    if m.parts: return m.fit(np.stack([_fit_method(learn, learn.scorer(p), x, held) for p in m.parts], 1))
+    if isinstance(m, Combined): return m.fit(np.stack([_fit_method(learn, p, x, held) for p in m.parts.values()], 1))
     if isinstance(m, Fitted): own = m.fit(learn.collect(x, Scored(m.what)).double().numpy())
     return own if isinstance(m, Fitted) and held is None else learn.collect(x if held is None else held, Scored(m)).double().numpy()[:, 0]
 
@@ -254,23 +310,25 @@ def _fit_method(learn, m, x, held):
 def fit_scores(self:Learner,
     method='combined', # name or `Method`
     data=None,         # rows to compare with; default: the training rows, and the validation rows for the tails
-    n=5000,            # most rows kept of each
+    n=5000,            # most rows kept of each; fewer of wide tables
 )->np.ndarray: # [rows] scores of the validation rows, or of the rows compared with
     "Fit a method to what the model says of training rows; `anomaly_scores` does it when needed"
-    return _fit_method(self, self.scorer(method), *_reference(self, data, max(500, min(n, 2**23//len(self.schema)))))
+    m = self.scorer(method)
+    for d in (self.calibrations, self.thresholds): d.pop(method, None)
+    return _fit_method(self, m, *_reference(self, data, min(n, max(500, 2**22//len(self.schema)))))
 
-# %% ../nbs/api/06_anomaly.ipynb #c030
+# %% ../nbs/api/06_anomaly.ipynb #c034
 def _ready(learn, method):
     "The method, fitted if it has to be"
     m = learn.scorer(method)
-    if not (m.fitted and all(learn.scorer(p).fitted for p in m.parts)): learn.fit_scores(m)
+    if not m.fitted: learn.fit_scores(method)
     return m
 
 def _score_frame(terms, index):
     "The columns recon, kld, elbo and score"
     return pd.DataFrame(terms.numpy(), index, ['recon', 'kld', 'elbo', 'score'])
 
-# %% ../nbs/api/06_anomaly.ipynb #c031
+# %% ../nbs/api/06_anomaly.ipynb #c035
 @patch
 def anomaly_scores(self:Learner,
     data,          # DataFrame, `Table`, array, or path of a parquet or CSV file

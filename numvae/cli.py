@@ -54,11 +54,12 @@ def score(
     data:str,   # parquet or CSV file with the model's features
     out:str,    # file for recon, kld, elbo, score of every row: parquet, or .csv
     method:str='combined', # what the score is: combined, elbo, recon, kld, joint, knn, ...
+    p_values:bool=False, # columns p_value and q_value too, from the model's validation rows
     device:str=None,   # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Score every row: how odd it is, higher is odder; show the most abnormal eras and rows"
     from numvae.jobs import score_file
-    score_file(model, data, out, method, device)
+    score_file(model, data, out, method, device, p_values=p_values)
 
 # %% ../nbs/api/12_cli.ipynb #c009
 def denoise(

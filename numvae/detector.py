@@ -18,6 +18,7 @@ from .export import _empty_dls
 from functools import partial
 import numpy as np, torch
 from fastcore.all import patch, store_attr
+from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.optimizer import OptimWrapper
 from sklearn.base import BaseEstimator
@@ -39,15 +40,15 @@ def _repeated(dls, steps, epochs=10):
 
 # %% ../nbs/api/09a_detector.ipynb #c008
 def _member(dls, o, seed): # `DataLoaders` whose validation rows are held out; the detector; a seed
-    "A trained and fitted `Learner`, without its rows"
+    "A trained and fitted `Learner`, without its `DataLoaders`"
     lik = o.likelihood or 'gaussian'
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         big, epochs = _repeated(dls, o.steps)
         model = VAE(VAEConfig(len(dls.schema), o.latent_dim, o.hidden, act='SiLU', norm=None))
         learn = vae_learner(big, model, likelihood=lik, opt_func=partial(OptimWrapper, opt=torch.optim.AdamW), wd=.01)
         with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(epochs, o.lr, cbs=[KLWarmup(.3), *([Corrupt(swap=0., sigma=o.noise)] if o.noise else [])])
+            learn.fit_one_cycle(epochs, o.lr, cbs=[KLWarmup(.3), GradientClip(5.), *([Corrupt(swap=0., sigma=o.noise)] if o.noise else [])])
     learn.dls = dls
     learn.fit_scores(o.method)
     learn.dls = _empty_dls(dls.schema, dls.device)
@@ -100,8 +101,9 @@ def _fold_dls(table, held, device):
 # %% ../nbs/api/09a_detector.ipynb #c012
 @patch
 def fit(self:VAEDetector, X, y=None): # [rows, features]; y is not used
-    "Train on rows that are all or mostly ordinary"
+    "Train on rows that are all or mostly ordinary; `decision_scores_` are by the network that has not seen the row"
     if self.method not in score_methods: raise InputError(f"method='{self.method}' is unknown: use one of {', '.join(score_methods)}")
+    if self.n_estimators < 1: raise InputError(f'n_estimators={self.n_estimators}: it must be at least 1')
     if not 0 < self.contamination <= .5: raise InputError(f'contamination={self.contamination}: it must lie in 0 to .5')
     X = self._rows(X, True)
     rng = check_random_state(self.random_state)
@@ -110,6 +112,8 @@ def fit(self:VAEDetector, X, y=None): # [rows, features]; y is not used
     folds = _folds(len(X), self.n_estimators, int(seeds[-1]))
     self.learners_ = [_member(_fold_dls(table, h, self.device), self, int(s)) for h,s in zip(folds, seeds)]
     self.decision_scores_ = self.decision_function(X)
+    for h,l in zip(folds, self.learners_):
+        if h is not None: self.decision_scores_[h] = l.anomaly_scores(X[h], self.method).score
     self.threshold_ = float(np.quantile(self.decision_scores_, 1-self.contamination))
     self.labels_ = (self.decision_scores_ > self.threshold_).astype(int)
     return self

@@ -31,20 +31,21 @@ def _holm(p, rate):
     return out
 
 # %% ../nbs/api/06a_era.ipynb #c011
-def _median_var(v):
-    "Sampling variance of the median of normal values, from their robust spread"
-    return np.pi/2*(1.4826*(v - v.median()).abs().median())**2/len(v)
+def _row_var(v):
+    "Variance of a row, from the robust spread"
+    return (1.4826*(v - v.median()).abs().median())**2
 
 def _whole(e, rate):
-    "Columns p_value and abnormal, and the drift per era, from the columns median and median_var"
-    m, v, k = e['median'].to_numpy(), e.median_var.to_numpy(), len(e)
+    "Columns p_value and abnormal, and the drift per era, from the columns median and row_var"
+    m, k = e['median'].to_numpy(), len(e)
     if k < 5: return e.assign(p_value=np.nan, abnormal=False), np.nan
+    v = np.pi/2*np.maximum(e.row_var, max(e.row_var.median(), 1e-12*np.square(m).mean()))/e.rows  # sampling variance of a median
     b, a, *_ = theilslopes(m, np.arange(k))
     r = m - a - b*np.arange(k)
     s = 1.4826*np.median(np.abs(r - np.median(r)))
-    t = (r - np.median(r))/np.sqrt(np.maximum(s**2 - np.median(v), .25*s**2) + v + 1e-300)
-    p = student.sf(t, max(k-3, 1))
-    return e.assign(p_value=p, abnormal=_holm(p, rate)), b
+    t = (r - np.median(r))/np.sqrt(np.maximum(s**2 - np.median(v), .25*s**2) + v)
+    p = np.where(e.rows < 5, np.nan, student.sf(t, max(.45*(k-3), 1)))
+    return e.assign(p_value=p, abnormal=_holm(np.nan_to_num(p, nan=1.), rate)), b
 
 # %% ../nbs/api/06a_era.ipynb #c012
 def era_means(scores,   # frame of `anomaly_scores`
@@ -55,10 +56,10 @@ def era_means(scores,   # frame of `anomaly_scores`
     g = scores.groupby(np.asarray(era).astype(str))
     e = g.mean()
     e.insert(0, 'rows', g.size())
-    e = e.assign(se=g.score.sem(), median=g.score.median(), median_var=g.score.apply(_median_var))
+    e = e.assign(se=g.score.sem(), median=g.score.median(), row_var=g.score.apply(_row_var))
     e = e.loc[sorted(e.index, key=era_number)].rename_axis('era')
     e, drift = _whole(e, rate)
-    e = e.assign(z=robust_z(e.score)).drop(columns='median_var')
+    e = e.assign(z=robust_z(e.score)).drop(columns='row_var')
     e.attrs['drift'] = float(drift)
     return e
 

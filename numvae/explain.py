@@ -6,7 +6,7 @@
 __all__ = ['Terms']
 
 # %% ../nbs/api/06c_explain.ipynb #c003
-from .numerai import InputError
+from .numerai import InputError, era_number
 from .data import Table
 from .loss import kl_terms
 from .anomaly import Scored, Elbo, Recon, KLD, Mahalanobis, JointMahalanobis, RowGaussian, SquaredNorm, _ready, _reference
@@ -68,6 +68,7 @@ def explain_anomaly(self:Learner,
     excess=False,  # less the mean over training rows (needs the learner's `dls`)
     by_era=False,  # mean of each era instead of rows
     out=None,      # parquet file to write, in a stream; its path is then returned
+    absent=True,   # as for `anomaly_scores`
 )->pd.DataFrame: # [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
     "What each feature and each latent contributes to a score; `InputError` where the score is no sum"
     m = self.scorer(method)
@@ -76,9 +77,9 @@ def explain_anomaly(self:Learner,
     t = Terms(_ready(self, method), matrix)
     mean = 0. if not excess else _typical(self, t)
     frame = lambda p,z: _contributions(p, z.numpy() - mean, names, by_era)
-    if not by_era: return self.stream(data, Scored(t), frame, out)
+    if not by_era: return self.stream(data, Scored(t), frame, out, absent)
     if out is not None: raise InputError('by_era gives one small frame: save it yourself, without out')
-    return _era_mean(self.stream(data, Scored(t), frame))
+    return _era_mean(self.stream(data, Scored(t), frame, absent=absent))
 
 # %% ../nbs/api/06c_explain.ipynb #c014
 def _typical(learn, terms):
@@ -88,7 +89,8 @@ def _typical(learn, terms):
 
 def _contributions(p, z, names, by_era):
     "A piece's terms as a frame, or its sums by era"
-    df = pd.DataFrame(z, p.index, [*names, *(f'z{i}' for i in range(z.shape[1]-len(names)))])
+    latents = [f'z{i}' for i in range(z.shape[1]-len(names))]
+    df = pd.DataFrame(z, p.index, [*names, *(f'latent {o}' if set(latents) & set(names) else o for o in latents)])
     if not by_era: return df
     if p.era is None: raise InputError("the data has no column 'era': by_era needs one")
     g = df.groupby(np.asarray(p.era.astype(str)))
@@ -96,13 +98,14 @@ def _contributions(p, z, names, by_era):
 
 def _era_mean(sums):
     s = sums.groupby(level=0).sum().rename_axis('era')
-    return s.drop(columns='_rows').div(s['_rows'], axis=0)
+    return s.drop(columns='_rows').div(s['_rows'], axis=0).loc[sorted(s.index, key=era_number)]
 
 # %% ../nbs/api/06c_explain.ipynb #c020
 def _reasons(why, x, top):
     "The `top` largest terms of each row as text, with the observed value of a feature"
     def text(r):
         big = why.loc[r].nlargest(top)
+        big = big[big > 0]
         return ', '.join(f'{c} = {x.loc[r, c]:g} (+{v:.1f})' if c in x else f'{c} (+{v:.1f})' for c,v in big.items())
     return [text(r) for r in why.index]
 

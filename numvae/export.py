@@ -56,7 +56,7 @@ def _config_dict(learn, digest):
 def _score_arrays(learn):
     "Arrays of the fitted scores and the calibrations"
     if len(learn.dls.train_ds): _ready(learn, 'combined')
-    a = {f'scorers/{n}/{k}': v for n,m in getattr(learn, 'scorers', {}).items() if isinstance(m, Fitted) for k,v in m.state.items()}
+    a = {f'scorers/{n}/{k}': v for n,m in getattr(learn, 'scorers', {}).items() if isinstance(n, str) and isinstance(m, Fitted) and m.fitted for k,v in m.arrays().items()}
     a |= {f'calibrations/{n}/{k}': getattr(c, k) for n,c in getattr(learn, 'calibrations', {}).items() for k in ('scores', 'above')}
     return {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in a.items()}
 
@@ -67,7 +67,7 @@ def _set_scores(learn, arrays, about): # about: the part `scores` of config.json
         kind, name, k = key.split('/')
         parts.setdefault((kind, name), {})[k] = v.numpy()
     for (kind, name), state in parts.items():
-        if kind == 'scorers' and name in score_methods: learn.scorer(name).state = state
+        if kind == 'scorers' and name in score_methods: learn.scorer(name).restore(state)
     learn.calibrations = {n: Conformal.restore(s['scores'], s['above'], about.get('eras', {}).get(n)) for (kind, n), s in parts.items() if kind == 'calibrations'}
     learn.thresholds = {k: float(v) for k,v in about.get('thresholds', {}).items()}
 
@@ -150,5 +150,6 @@ def load_vae(folder,      # folder that `save_vae` wrote
     if dls is not None and dls.schema.features != schema.features: raise InputError(f"the dls have other features than the model in {folder}: load the table with features=load_vae('{folder}').schema.features")
     learn = make_learner(_empty_dls(schema, device) if dls is None else dls, model.to(device).eval(), loss, schema, **kwargs)
     learn.saved_history = history
+    learn.forget_scores()
     if (c.get('scores') or {}).get('sha256'): _set_scores(learn, load_file(str(folder/'scores.safetensors')), c['scores'])
     return learn

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow.parquet as pq, torch
+from scipy.stats import false_discovery_control
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.optimizer import OptimWrapper
@@ -22,7 +23,7 @@ from fastai.torch_core import set_seed
 from . import __version__, learner, denoise, sample  # denoise and sample give the Learner its methods
 from .numerai import InputError, feature_set, era_number
 from .data import Table, is_csv, read_csv, open_parquet, get_device
-from .stream import pieces, n_rows
+from .stream import pieces, n_rows, ParquetOut
 from .model import VAE, numerai_vae, n_params
 from .learner import vae_learner, Latents
 from .balance import KLWarmup, active_units
@@ -267,8 +268,9 @@ def eras_of(data)->np.ndarray: # [rows] labels, or None without a column 'era'
 def _read_scores(path):
     "Scores as they were written, the rows' names as the index"
     if not is_csv(path): return pd.read_parquet(path)
-    s = pd.read_csv(path)
-    names = [c for c in s if c not in ('recon', 'kld', 'elbo', 'score')]
+    head = pd.read_csv(path, nrows=0).columns
+    s = pd.read_csv(path, dtype={c: str for c in head if c not in ('recon', 'kld', 'elbo', 'score', 'p_value', 'q_value')}, keep_default_na=False)
+    names = [c for c in s if c not in ('recon', 'kld', 'elbo', 'score', 'p_value', 'q_value')]
     return s.set_index(names) if names else s
 
 # %% ../nbs/api/11b_jobs.ipynb #c046
@@ -277,32 +279,45 @@ def score_file(model,         # folder of a saved model
                out,           # parquet or CSV file to write
                method='combined', # one of `score_methods`
                device=None,   # default: the GPU if there is one
-               top=5          # eras and rows to show
+               top=5,         # eras and rows to show
+               p_values=False # columns p_value and q_value too
               )->pd.DataFrame: # scores of every row
     "Score every row of a file, and show the most abnormal eras and rows"
     out = check_out_file(out, data)
     learn, data = load_vae(model, device=device), source(data)
     if method not in score_methods: raise InputError(f"--method {method} is unknown: use one of {', '.join(score_methods)}")
-    era = eras_of(data)
-    with progress(learn, _bars()): write_result(lambda o: learn.anomaly_scores(data, method, o), out)
+    cals = getattr(learn, 'calibrations', {})
+    era, cal = eras_of(data), cals.get(method)
+    if p_values and cal is None: raise InputError(f"--p-values: {model} is not calibrated for method {method}; it is for {', '.join(cals) or 'none, as it was trained without validation rows'}")
+    with progress(learn, _bars()): write_result(lambda o: _with_p_values(learn.anomaly_scores(data, method), cal, o) if p_values else learn.anomaly_scores(data, method, o), out)
     s = _read_scores(out)
+    if p_values: print(f'{(s.q_value <= .1).sum():,} rows stand out at a false discovery rate of 10 %')
     print(f'{len(s):,} rows scored; wrote {out}')
     show_scores(s, era, top)
     return s
 
 # %% ../nbs/api/11b_jobs.ipynb #c047
+def _with_p_values(s, cal, out):
+    "Scores with p- and q-values: a frame, or written to `out`"
+    p = cal.p_values(s.score)
+    s = s.assign(p_value=p, q_value=false_discovery_control(p))
+    if out is None: return s
+    with ParquetOut(out) as w: w.write(s)
+    return out
+
+# %% ../nbs/api/11b_jobs.ipynb #c048
 def show_scores(scores, era=None, top=5): # frame of `anomaly_scores`; era of each row
     "Print the most abnormal eras and rows"
     if era is not None:
         e = era_means(scores, era)
         print(f'\nMost abnormal of {len(e)} eras:')
-        print(e.sort_values('score', ascending=False).head(top)[['rows', 'score', 'z']].to_string(float_format='{:.3f}'.format))
+        print(e.sort_values('score', ascending=False).head(top)[['rows', 'score', 'z', 'p_value', 'abnormal']].to_string(float_format='{:.3f}'.format))
     at = np.argsort(-scores.score.to_numpy(), kind='stable')[:top]
     rows = scores.iloc[at]
     if era is not None: rows = rows.assign(era=np.asarray(era)[at])[['era', *scores.columns]]
     print(f'\nMost abnormal rows:\n{rows.to_string(float_format="{:.3f}".format)}', flush=True)
 
-# %% ../nbs/api/11b_jobs.ipynb #c050
+# %% ../nbs/api/11b_jobs.ipynb #c051
 def denoise_file(model, data, out, expected=False, noise=None, device=None)->Path: # as `learn.denoise` takes them
     "Clean the features of a file"
     out = check_out_file(out, data)
@@ -311,7 +326,7 @@ def denoise_file(model, data, out, expected=False, noise=None, device=None)->Pat
     print(f'{n_rows(data):,} rows cleaned; wrote {out}')
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c051
+# %% ../nbs/api/11b_jobs.ipynb #c052
 def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample` takes them
     "Write synthetic rows"
     out = check_out_file(out)
@@ -320,7 +335,7 @@ def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample
     print(f'{n:,} synthetic rows; wrote {out}')
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c054
+# %% ../nbs/api/11b_jobs.ipynb #c055
 def some_rows(learn, data, most=20_000): # -> x [rows, features] as the tensor has it, and its index
     "At most `most` rows, evenly spaced through the data"
     k = max(1, -(-n_rows(data)//most))
@@ -331,7 +346,7 @@ def some_rows(learn, data, most=20_000): # -> x [rows, features] as the tensor h
         at += len(p)
     return torch.from_numpy(np.concatenate(x)), index[0].append(index[1:])
 
-# %% ../nbs/api/11b_jobs.ipynb #c055
+# %% ../nbs/api/11b_jobs.ipynb #c056
 def _facts(learn, data, z):
     "What the report says of the model"
     lik, m = learn.loss_func.likelihood, learn.model
@@ -339,7 +354,7 @@ def _facts(learn, data, z):
             'parameters': n_params(m), 'likelihood': type(lik).__name__.lower(), 'KL weight': learn.loss_func.kld_weight,
             'epochs': len(learn.history), 'numvae': __version__}
 
-# %% ../nbs/api/11b_jobs.ipynb #c056
+# %% ../nbs/api/11b_jobs.ipynb #c057
 def model_report(learn,       # `Learner`
                  data,        # path of a parquet file, or DataFrame
                  out,         # HTML file
@@ -360,7 +375,7 @@ def model_report(learn,       # `Learner`
                       _facts(learn, data, z) | (facts or {}), era=era, unit='nats per row' if nats else 'per row', **kwargs)
     return path, q
 
-# %% ../nbs/api/11b_jobs.ipynb #c057
+# %% ../nbs/api/11b_jobs.ipynb #c058
 def report_file(model, data, out, device=None)->Path: # as for `score_file`; `out` is an HTML file
     "Write the report of a saved model on a file"
     out = check_out_file(out, data)

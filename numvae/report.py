@@ -393,8 +393,8 @@ def plot_contributions(
     v = contributions.mean() if isinstance(contributions, pd.DataFrame) else contributions
     v = v[np.isfinite(v.astype(float))].astype(float)
     if not len(v): raise InputError('contributions has no finite values: nothing to draw')
-    at = v.abs().sort_values(ascending=False, kind='stable').index
-    top, rest = v[at[:n]], v[at[n:]]
+    at = np.argsort(-v.abs().to_numpy(), kind='stable')
+    top, rest = v.iloc[at[:n]], v.iloc[at[n:]]
     ax = _tidy(_axs(ax, 1, w=6.4, h=.9+.26*(len(top)+(len(rest)>0)))[0], f'contribution ({unit}), {v.sum():.4g} in all')
     names = [_text(o, 34) for o in top.index] + ([f'{len(rest)} others'] if len(rest) else [])
     vals = np.append(top.to_numpy(), rest.sum() if len(rest) else [])

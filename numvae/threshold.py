@@ -7,7 +7,7 @@ __all__ = ['Conformal']
 
 # %% ../nbs/api/06b_threshold.ipynb #c003
 from .numerai import InputError
-from .anomaly import Scored, _ready, _some
+from .anomaly import Scored, held_out, _ready, _some
 
 import numpy as np, pandas as pd
 from fastcore.all import patch
@@ -34,11 +34,12 @@ class Conformal:
         return self
 
     def p_values(self, s): # [rows] -> [rows]
-        n = len(self.scores)
-        return np.minimum((1 + n*self.above[np.searchsorted(self.scores, np.asarray(s, dtype='float64'), 'left')])/(1 + n), 1.)
+        n, s = len(self.scores), np.asarray(s, dtype='float64')
+        if np.isnan(s).any(): raise InputError('some scores are no numbers: has the training diverged?')
+        return np.minimum((1 + n*self.above[np.searchsorted(self.scores, s, 'left')])/(1 + n), 1.)
 
     def threshold(self, rate): # the lowest score whose p-value is at most `rate`; infinite when there are too few rows
-        ok = np.flatnonzero((1 + len(self.scores)*self.above[:-1])/(1 + len(self.scores)) <= rate)
+        ok = np.flatnonzero(self.p_values(self.scores) <= rate)
         return float(self.scores[ok[0]]) if len(ok) else np.inf
 
 # %% ../nbs/api/06b_threshold.ipynb #c009
@@ -52,20 +53,26 @@ def _scores_and_era(learn, data, method, absent=True):
     return s, None if any(e is None for e in eras) else np.concatenate([e.astype(str) for e in eras])
 
 # %% ../nbs/api/06b_threshold.ipynb #c010
+def _check_name(method):
+    "Calibrations and thresholds are kept by name"
+    if not isinstance(method, str): raise InputError(f'{type(method).__name__}(...): name a method, and add your own to score_methods first')
+
 @patch
 def calibrate(self:Learner,
-    data=None,         # ordinary held-out rows, as for `anomaly_scores`; default: the validation rows
+    data=None,         # ordinary held-out rows, as for `anomaly_scores`; default: the validation rows that the tails don't use
     method='combined', # name of a method
+    absent=True        # as for `anomaly_scores`
 )->Conformal:
-    "Keep the scores of ordinary held-out rows, for `p_values` and `detect`"
+    "Keep the scores of ordinary held-out rows, for `p_values`"
+    _check_name(method)
     if data is None:
         ds = self.dls.valid_ds
         if not len(ds): raise InputError('the learner has no validation rows to calibrate with: give held-out rows, learn.calibrate(data)')
-        s, era = self.collect(ds[range(len(ds))], Scored(_ready(self, method)))[:, 0].numpy(), ds.era
+        at = list(held_out(ds, True))
+        s, era = self.collect(ds[at], Scored(_ready(self, method)))[:, 0].numpy(), None if ds.era is None else ds.era[at]
     else:
-        s, era = _scores_and_era(self, data, method)
+        s, era = _scores_and_era(self, data, method, absent)
         s = s.score
-    if not hasattr(self, 'calibrations'): self.calibrations = {}
     self.calibrations[method] = Conformal(s, era)
     return self.calibrations[method]
 
@@ -89,14 +96,15 @@ def fit_threshold(self:Learner,
     data=None,         # rows of which a share is to be flagged; default: the training rows (5,000 at most)
     contamination=.05, # that share, 0 to .5
     method='combined', # name of a method
+    absent=True        # as for `anomaly_scores`
 )->float: # the threshold, kept in `learn.thresholds[method]`
     "The score above which a share `contamination` of the rows lies"
+    _check_name(method)
     if not 0 < contamination <= .5: raise InputError(f'contamination={contamination}: it must lie in 0 to .5')
     if data is None:
         ds = self.dls.train_ds
         if not len(ds): raise InputError('the learner has no training rows: give rows, learn.fit_threshold(data)')
         s = self.collect(_some(ds, 5000), Scored(_ready(self, method)))[:, 0].numpy()
-    else: s = _scores_and_era(self, data, method)[0].score
-    if not hasattr(self, 'thresholds'): self.thresholds = {}
+    else: s = _scores_and_era(self, data, method, absent)[0].score
     self.thresholds[method] = float(np.quantile(s, 1-contamination))
     return self.thresholds[method]
