@@ -30,7 +30,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 def _repeated(dls, steps, epochs=10):
     "`DataLoaders` whose epoch takes each row so often that `epochs` of them, the second result, make about `steps` batches"
     ds, n = dls.train_ds, len(dls.train_ds)
-    idx = torch.arange(n) if ds.idx is None else ds.idx
+    idx = torch.arange(n, device=ds.x.device) if ds.idx is None else ds.idx
     bs = min(n, 128 if n < 2**14 else min(4096, 2**int(np.log2(n/128))))
     times = max(1, round(steps/epochs*bs/n))
     new = DataLoaders(TableDL(Rows(ds.x, idx.repeat(times), ds.schema), bs=bs, shuffle=True, drop_last=True),
