@@ -58,6 +58,7 @@ def _score_arrays(learn):
     if len(learn.dls.train_ds): _ready(learn, 'combined')
     a = {f'scorers/{n}/{k}': v for n,m in getattr(learn, 'scorers', {}).items() if isinstance(n, str) and isinstance(m, Fitted) and m.fitted for k,v in m.arrays().items()}
     a |= {f'calibrations/{n}/{k}': getattr(c, k) for n,c in getattr(learn, 'calibrations', {}).items() for k in ('scores', 'above')}
+    a |= {f'prior/mixture/{k}': v for k,v in (getattr(learn, 'prior', None) or {}).items()}
     return {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in a.items()}
 
 def _set_scores(learn, arrays, about): # about: the part `scores` of config.json
@@ -67,6 +68,7 @@ def _set_scores(learn, arrays, about): # about: the part `scores` of config.json
         kind, name, k = key.split('/')
         parts.setdefault((kind, name), {})[k] = v.numpy()
     for (kind, name), state in parts.items():
+        if kind == 'prior': learn.prior = state
         if kind == 'scorers' and name in score_methods: learn.scorer(name).restore(state)
     learn.calibrations = {n: Conformal.restore(s['scores'], s['above'], about.get('eras', {}).get(n)) for (kind, n), s in parts.items() if kind == 'calibrations'}
     learn.thresholds = {k: float(v) for k,v in about.get('thresholds', {}).items()}

@@ -190,7 +190,7 @@ def fit(learn, o): # settings of `settle`
     n, lr, gamma = o['epochs'], o['lr'], o.get('gamma')
     if gamma is None: learn.fit_one_cycle(n, lr, cbs=cbs)
     else: learn.fit(n, lr, cbs=cbs + [ParamScheduler({'lr': lambda p: lr*gamma**int(p*n + 1e-4)})])
-    if not all(torch.isfinite(p).all() for p in learn.model.parameters()) or not np.isfinite(learn.recorder.losses[-1]):
+    if not all((p.abs() < 1e15).all() for p in learn.model.parameters()) or not np.isfinite(learn.recorder.losses[-1]):  # NaN is not below either
         raise InputError(f'the training diverged, its loss is no number any more: use a smaller learning rate than {lr}')
 
 # %% ../nbs/api/11b_jobs.ipynb #c035
@@ -305,7 +305,6 @@ def _with_p_values(s, cal, out):
     with ParquetOut(out) as w: w.write(s)
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c048
 def show_scores(scores, era=None, top=5): # frame of `anomaly_scores`; era of each row
     "Print the most abnormal eras and rows"
     if era is not None:
@@ -317,7 +316,7 @@ def show_scores(scores, era=None, top=5): # frame of `anomaly_scores`; era of ea
     if era is not None: rows = rows.assign(era=np.asarray(era)[at])[['era', *scores.columns]]
     print(f'\nMost abnormal rows:\n{rows.to_string(float_format="{:.3f}".format)}', flush=True)
 
-# %% ../nbs/api/11b_jobs.ipynb #c051
+# %% ../nbs/api/11b_jobs.ipynb #c050
 def denoise_file(model, data, out, expected=False, noise=None, device=None)->Path: # as `learn.denoise` takes them
     "Clean the features of a file"
     out = check_out_file(out, data)
@@ -326,7 +325,7 @@ def denoise_file(model, data, out, expected=False, noise=None, device=None)->Pat
     print(f'{n_rows(data):,} rows cleaned; wrote {out}')
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c052
+# %% ../nbs/api/11b_jobs.ipynb #c051
 def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample` takes them
     "Write synthetic rows"
     out = check_out_file(out)
@@ -335,7 +334,7 @@ def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample
     print(f'{n:,} synthetic rows; wrote {out}')
     return out
 
-# %% ../nbs/api/11b_jobs.ipynb #c055
+# %% ../nbs/api/11b_jobs.ipynb #c054
 def some_rows(learn, data, most=20_000): # -> x [rows, features] as the tensor has it, and its index
     "At most `most` rows, evenly spaced through the data"
     k = max(1, -(-n_rows(data)//most))
@@ -346,7 +345,7 @@ def some_rows(learn, data, most=20_000): # -> x [rows, features] as the tensor h
         at += len(p)
     return torch.from_numpy(np.concatenate(x)), index[0].append(index[1:])
 
-# %% ../nbs/api/11b_jobs.ipynb #c056
+# %% ../nbs/api/11b_jobs.ipynb #c055
 def _facts(learn, data, z):
     "What the report says of the model"
     lik, m = learn.loss_func.likelihood, learn.model
@@ -354,7 +353,7 @@ def _facts(learn, data, z):
             'parameters': n_params(m), 'likelihood': type(lik).__name__.lower(), 'KL weight': learn.loss_func.kld_weight,
             'epochs': len(learn.history), 'numvae': __version__}
 
-# %% ../nbs/api/11b_jobs.ipynb #c057
+# %% ../nbs/api/11b_jobs.ipynb #c056
 def model_report(learn,       # `Learner`
                  data,        # path of a parquet file, or DataFrame
                  out,         # HTML file
@@ -375,7 +374,7 @@ def model_report(learn,       # `Learner`
                       _facts(learn, data, z) | (facts or {}), era=era, unit='nats per row' if nats else 'per row', **kwargs)
     return path, q
 
-# %% ../nbs/api/11b_jobs.ipynb #c058
+# %% ../nbs/api/11b_jobs.ipynb #c057
 def report_file(model, data, out, device=None)->Path: # as for `score_file`; `out` is an HTML file
     "Write the report of a saved model on a file"
     out = check_out_file(out, data)
