@@ -161,6 +161,6 @@ class CollapseWatch(Callback):
         if not self.look or not (len(self.dls.valid_ds) or len(self.dls.train_ds)): return
         r = self.learn.latent_report(n=1000)
         k = r.attrs['active']
-        if k == 0: warnings.warn('the posterior has collapsed: no latent varies with the row. Train with cbs=KLWarmup() or FreeBits(), a smaller kld_weight, or for longer; learn.latent_report() shows the latents')
+        if k == 0 and np.isfinite(r['var']).all(): warnings.warn('the posterior has collapsed: no latent varies with the row. Train with cbs=KLWarmup() or FreeBits(), a smaller kld_weight, or for longer; learn.latent_report() shows the latents')
 
 default_cbs[:] = [o for o in default_cbs if o.__name__ != 'CollapseWatch'] + [CollapseWatch]
