@@ -5,20 +5,19 @@
 # %% auto #0
 __all__ = ['score_methods', 'RowView', 'Method', 'Elbo', 'Recon', 'KLD', 'IWAE', 'ReconProb', 'Fitted', 'Mahalanobis',
            'JointMahalanobis', 'KNN', 'JointKNN', 'RowGaussian', 'RowKNN', 'SquaredNorm', 'PCAError', 'Tail',
-           'Combined', 'ScoreReset', 'Scored', 'held_out']
+           'Combined', 'Scored']
 
 # %% ../nbs/api/06_anomaly.ipynb #c003
 from .numerai import InputError
 from .stream import pieces, n_rows
 from .model import missing
 from .loss import kl_divergence
-from .learner import Collect, default_cbs
+from .learner import Collect, forgetters
 
 import math
 from functools import cached_property, partial
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
@@ -114,9 +113,13 @@ class Mahalanobis(Fitted):
         self.state['whiten'] = np.linalg.cholesky(p + 1e-9*np.eye(len(p))).astype('float32')
         return np.square(u @ self.state['whiten']).sum(1)
 
-    def __call__(self, v):
+    def centred(self, v): # standardised [rows, n], and the matrix [n, n] that whitens
         m, s, w = [torch.as_tensor(self.state[k], dtype=torch.float32, device=v.x.device) for k in ('mean', 'scale', 'whiten')]
-        return (((self.what(v).float() - m)/s).nan_to_num(0.) @ w).square().sum(1)
+        return ((self.what(v).float() - m)/s).nan_to_num(0.), w
+
+    def __call__(self, v):
+        u, w = self.centred(v)
+        return (u @ w).square().sum(1)
 
 class JointMahalanobis(Mahalanobis):
     "The same over latent mean and residual together"
@@ -225,38 +228,19 @@ score_methods = dict(combined=partial(Combined, 'elbo', 'mahalanobis', 'joint', 
                      norm=SquaredNorm, pca=PCAError, gaussian=RowGaussian, row_knn=RowKNN)
 
 # %% ../nbs/api/06_anomaly.ipynb #c026
-@patch
-def forget_scores(self:Learner):
-    "Forget what was fitted to outputs of the model as it was: scores, calibrations, thresholds"
-    for m in getattr(self, 'scorers', {}).values():
+def _forget_scores(learn):
+    "Scores, calibrations, thresholds"
+    for m in getattr(learn, 'scorers', {}).values():
         if isinstance(m, Fitted): m.reset()
-    self.scorers, self.calibrations, self.thresholds = {}, {}, {}
+    learn.scorers, learn.calibrations, learn.thresholds = {}, {}, {}
 
-class ScoreReset(Callback):
-    "What was fitted to the outputs of a model ends when that model is trained on"
-    order = -20
-    def before_fit(self): self.learn.forget_scores()
-    def after_train(self): self.learn.forget_scores()
-    def after_fit(self): self.learn.forget_scores()
-
-default_cbs[:] = [o for o in default_cbs if o.__name__ != 'ScoreReset'] + [ScoreReset]
-
-# %% ../nbs/api/06_anomaly.ipynb #c027
-_load = getattr(Learner.load, '_numvae', Learner.load)
-
-@patch
-def load(self:Learner, file, device=None, **kwargs): # as fastai's
-    "Load model and optimizer state from `file`, and forget what was fitted to the model before"
-    self.forget_scores()
-    return _load(self, file, device=device, **kwargs)
-Learner.load._numvae = _load
+forgetters['scores'] = _forget_scores
 
 # %% ../nbs/api/06_anomaly.ipynb #c028
 @patch
 def scorer(self:Learner, method)->Method: # name from `score_methods`, or a `Method`
     "The learner's method of that name; `InputError` lists the names"
-    if not hasattr(self, 'scorers'): self.forget_scores()
-    if not any(isinstance(c, ScoreReset) for c in self.cbs): self.add_cb(ScoreReset())
+    if not hasattr(self, 'scorers'): self.forget()  # made before this module was imported
     if isinstance(method, Method): return self.scorers.setdefault(method, method)
     if method not in score_methods: raise InputError(f"method='{method}' is unknown: use one of {', '.join(score_methods)}")
     return self.scorers.setdefault(method, score_methods[method]())
@@ -271,10 +255,6 @@ class Scored(Collect):
         return torch.where(s.isinf(), s.sign()*torch.finfo(s.dtype).max, s)  # what is too far out to be a number still has a rank
 
 # %% ../nbs/api/06_anomaly.ipynb #c030
-def _some(ds, n):
-    "At most `n` rows of a dataset, evenly spaced"
-    return ds[sorted(set(np.linspace(0, len(ds)-1, min(n, len(ds))).astype(int).tolist()))]
-
 def _rows_of(learn, data, n):
     "About `n` rows of `data`, evenly spaced, as the model takes them"
     k, at, x = max(1, -(-n_rows(data)//n)), 0, []
@@ -283,7 +263,7 @@ def _rows_of(learn, data, n):
         at += len(p)
     return torch.cat(x)
 
-def held_out(ds, other=False):
+def _held_out(ds, other=False):
     "Validation rows for tails, or the `other` ones for calibration: every second one each, or all for both where they are few"
     return range(0, len(ds)) if len(ds) < 400 else range(int(other), len(ds), 2)
 
@@ -294,7 +274,7 @@ def _reference(learn, data, n):
     if data is not None: x, held = _rows_of(learn, data, n), None
     elif not len(train): raise InputError("the model has no training rows to compare with: use method='elbo', or give it some, learn.fit_scores(data=table)")
     else:
-        x, at = _some(train, n), held_out(valid)
+        x, at = train.thin(n), _held_out(valid)
         held = valid[list(at[::max(1, -(-len(at)//n))])] if len(valid) >= 30 else None
     if len(x) < 2: raise InputError('a score that compares with training rows needs at least 2 of them')
     return x, held

@@ -8,7 +8,7 @@ __all__ = ['KLWarmup', 'CyclicalKL', 'FreeBits', 'Capacity', 'GECO', 'active_uni
 # %% ../nbs/api/05_balance.ipynb #c003
 from .numerai import InputError
 from .model import missing
-from .loss import kl_terms
+from .loss import MSE, Gaussian, kl_terms
 from .learner import Collect, default_cbs
 
 import math, warnings
@@ -131,30 +131,28 @@ def latent_report(self:Learner,
     if x is None:
         ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
         if not len(ds): raise InputError('the learner has no rows: give some, learn.latent_report(table.x)')
-        x = ds[sorted(set(np.linspace(0, len(ds)-1, min(n, len(ds))).astype(int).tolist()))]
+        x = ds.thin(n)
     t = self.collect(x[:n], LatentTerms())
     k = (t.shape[1]-1)//2
     r = pd.DataFrame(dict(kl=t[:, 1:1+k].mean(0).numpy(), var=t[:, 1+k:].var(0).numpy() if len(t) > 1 else np.nan), [f'z{i}' for i in range(k)])
     r['active'] = r['var'] > .01
-    nats = _is_nll(self.loss_func)
+    nats = not isinstance(self.loss_func.likelihood, MSE)
     cost = t[:, 0].mean().item() + self.loss_func.kld_weight*float(r.kl.sum())
     r.attrs.update(active=int(r.active.sum()), kl=float(r.kl.sum()), recon=t[:, 0].mean().item(), gain=_marginal_gain(self, x[:n]) - cost if nats else math.nan)
     return r
 
 # %% ../nbs/api/05_balance.ipynb #c026
-def _is_nll(loss): return type(loss.likelihood).__name__ != 'MSE'
-
 def _marginal_gain(learn, x):
     "Marginal nats in the units in which the likelihood counts"
     m, lik = _marginal_nats(x.cpu(), learn.schema.levels), learn.loss_func.likelihood
-    if learn.schema.levels and type(lik).__name__ != 'Gaussian': return m
+    if learn.schema.levels and not isinstance(lik, Gaussian): return m
     if learn.schema.levels: x = x.float().masked_fill(missing(x), float('nan'))
     m = _marginal_nats(x.cpu().float(), None)
     return m - (0. if lik.scaler is None else lik.scaler.scale.double().log().sum().item())
 
 # %% ../nbs/api/05_balance.ipynb #c029
 class CollapseWatch(Callback):
-    "Warns at the end of a fit when no latent, or hardly any, is in use"
+    "Warns at the end of a fit when no latent is in use"
     order = 70
     def before_fit(self): self.look = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
     def after_fit(self):

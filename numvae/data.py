@@ -323,6 +323,10 @@ class Rows:
         if isinstance(i, range): i = slice(i.start, i.stop)
         if self.idx is not None: i = self.idx[i]
         return self.x.index_select(0, i) if isinstance(i, torch.Tensor) and i.ndim else self.x[i]
+    def thin(self, n): # at most `n` of the rows, evenly spaced -> [rows, features]
+        m = min(n, len(self))
+        return self[(torch.arange(m)*(len(self)-1)//max(m-1, 1)).tolist()]
+
     def new_empty(self): return Rows(self.x[:0].cpu(), None, self.schema)
 
 # %% ../nbs/api/01_data.ipynb #c045

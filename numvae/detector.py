@@ -111,7 +111,7 @@ def fit(self:VAEDetector, X, y=None): # [rows, features]; y is not used
     seeds = rng.randint(2**31-1, size=self.n_estimators+1)
     folds = _folds(len(X), self.n_estimators, int(seeds[-1]))
     self.learners_ = [_member(_fold_dls(table, h, self.device), self, int(s)) for h,s in zip(folds, seeds)]
-    self.decision_scores_ = self.decision_function(X)
+    self.decision_scores_ = self.decision_function(X) if folds[0] is None else np.empty(len(X))
     for h,l in zip(folds, self.learners_):
         if h is not None: self.decision_scores_[h] = l.anomaly_scores(X[h], self.method).score
     self.threshold_ = float(np.quantile(self.decision_scores_, 1-self.contamination))

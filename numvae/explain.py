@@ -9,7 +9,7 @@ __all__ = ['Terms']
 from .numerai import InputError, era_number
 from .data import Table
 from .loss import kl_terms
-from .anomaly import Scored, Elbo, Recon, KLD, Mahalanobis, JointMahalanobis, RowGaussian, SquaredNorm, _ready, _reference
+from .anomaly import Scored, Elbo, Recon, KLD, Mahalanobis, JointMahalanobis, RowGaussian, SquaredNorm, _ready
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr
@@ -24,9 +24,8 @@ def _none(x, n): return x.new_zeros(len(x), n, dtype=torch.float)
 
 def _mahalanobis_terms(m, v):
     "Terms of a Mahalanobis distance, [rows, columns compared]"
-    mean, scale, w = [torch.as_tensor(m.state[k], dtype=torch.float32, device=v.x.device) for k in ('mean', 'scale', 'whiten')]
-    d = ((m.what(v).float() - mean)/scale).nan_to_num(0.)
-    return d*((d @ w) @ w.T)
+    u, w = m.centred(v)
+    return u*((u @ w) @ w.T)
 
 # %% ../nbs/api/06c_explain.ipynb #c007
 def _terms(m, v):
@@ -84,8 +83,8 @@ def explain_anomaly(self:Learner,
 # %% ../nbs/api/06c_explain.ipynb #c014
 def _typical(learn, terms):
     "Mean terms over training rows, float32"
-    x, _ = _reference(learn, None, 5000)
-    return learn.collect(x, Scored(terms)).double().mean(0).float().numpy()
+    if not len(learn.dls.train_ds): raise InputError('the learner has no training rows whose mean could be taken away: use excess=False')
+    return learn.collect(learn.dls.train_ds.thin(5000), Scored(terms)).double().mean(0).float().numpy()
 
 def _contributions(p, z, names, by_era):
     "A piece's terms as a frame, or its sums by era"

@@ -152,6 +152,5 @@ def load_vae(folder,      # folder that `save_vae` wrote
     if dls is not None and dls.schema.features != schema.features: raise InputError(f"the dls have other features than the model in {folder}: load the table with features=load_vae('{folder}').schema.features")
     learn = make_learner(_empty_dls(schema, device) if dls is None else dls, model.to(device).eval(), loss, schema, **kwargs)
     learn.saved_history = history
-    learn.forget_scores()
     if (c.get('scores') or {}).get('sha256'): _set_scores(learn, load_file(str(folder/'scores.safetensors')), c['scores'])
     return learn

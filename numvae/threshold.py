@@ -7,7 +7,7 @@ __all__ = ['Conformal']
 
 # %% ../nbs/api/06b_threshold.ipynb #c003
 from .numerai import InputError
-from .anomaly import Scored, held_out, _ready, _some
+from .anomaly import Scored, _held_out, _ready
 
 import numpy as np, pandas as pd
 from fastcore.all import patch
@@ -22,9 +22,9 @@ class Conformal:
                 ):
         s = np.asarray(scores, dtype='float64')
         if len(s) < 2 or not np.isfinite(s).all(): raise InputError('calibration needs at least two rows with finite scores')
-        n = pd.Series(1., range(len(s))) if era is None else pd.Series(np.asarray(era).astype(str)).groupby(np.asarray(era).astype(str)).transform('size')
-        w, order = 1/n.to_numpy(), np.argsort(s)
-        self.scores, self.eras = s[order], None if era is None else len(set(np.asarray(era).astype(str)))
+        _, at, n = np.unique(np.arange(len(s)) if era is None else np.asarray(era).astype(str), return_inverse=True, return_counts=True)
+        w, order = 1/n[at], np.argsort(s)
+        self.scores, self.eras = s[order], None if era is None else len(n)
         self.above = np.append(np.cumsum((w/w.sum())[order][::-1])[::-1], 0.)  # weight of the scores from each on
 
     @classmethod
@@ -68,7 +68,7 @@ def calibrate(self:Learner,
     if data is None:
         ds = self.dls.valid_ds
         if not len(ds): raise InputError('the learner has no validation rows to calibrate with: give held-out rows, learn.calibrate(data)')
-        at = list(held_out(ds, True))
+        at = list(_held_out(ds, True))
         s, era = self.collect(ds[at], Scored(_ready(self, method)))[:, 0].numpy(), None if ds.era is None else ds.era[at]
     else:
         s, era = _scores_and_era(self, data, method, absent)
@@ -104,7 +104,7 @@ def fit_threshold(self:Learner,
     if data is None:
         ds = self.dls.train_ds
         if not len(ds): raise InputError('the learner has no training rows: give rows, learn.fit_threshold(data)')
-        s = self.collect(_some(ds, 5000), Scored(_ready(self, method)))[:, 0].numpy()
+        s = self.collect(ds.thin(5000), Scored(_ready(self, method)))[:, 0].numpy()
     else: s = _scores_and_era(self, data, method, absent)[0].score
     self.thresholds[method] = float(np.quantile(s, 1-contamination))
     return self.thresholds[method]
