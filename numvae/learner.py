@@ -67,6 +67,7 @@ def vae_learner(
     hidden=(256,),   # sizes of the encoder's hidden layers; the decoder mirrors them
     likelihood=None, # 'mse', 'gaussian', 'categorical' or an object; default: by the table and the model
     kld_weight=None, # weight of the KL term; default: the likelihood's own
+    skip=False,      # linear layers beside encoder and decoder, for data that is nearly linear
     lr=.005,         # default learning rate of `fit` and `fit_one_cycle`
     metrics=None,    # shown beside recon and kld
     **kwargs
@@ -74,7 +75,7 @@ def vae_learner(
     "A fastai `Learner` that trains a VAE on a table; `InputError` when model, table and likelihood don't fit"
     schema = dls.schema
     lik = get_likelihood(likelihood or _default_likelihood(model, schema.levels), len(schema), schema.levels)
-    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out))
+    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip))
     _check_model(model, schema, lik)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)
     return make_learner(dls, model, VAELoss(lik, kld_weight), schema, lr=lr, metrics=metrics, **kwargs)
