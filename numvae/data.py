@@ -341,7 +341,8 @@ class TableDL(DataLoader):
         self.before_iter()
         idxs = self.get_idxs()
         for a in range(0, len(self)*self.bs, self.bs):
-            xb = self.dataset[idxs[a:a+self.bs]]
+            self.at = idxs[a:a+self.bs]  # the batch's positions in the dataset
+            xb = self.dataset[self.at]
             if self.device is not None: xb = xb.to(self.device)
             yield self.after_batch((xb, xb))
         self.after_iter()

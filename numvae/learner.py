@@ -9,7 +9,7 @@ __all__ = ['default_cbs', 'forgetters', 'LossTerm', 'vae_learner', 'ForgetFitted
 # %% ../nbs/api/04_learner.ipynb #c003
 from .numerai import InputError
 from .stream import pieces, piece_rows, n_rows, ParquetOut
-from .model import VAE, VAEConfig, fit_scaler
+from .model import VAE, VAEConfig, fit_scaler, start_linear
 from .loss import VAELoss, get_likelihood
 
 from contextlib import contextmanager
@@ -73,11 +73,12 @@ def vae_learner(
     **kwargs
 )->Learner:
     "A fastai `Learner` that trains a VAE on a table; `InputError` when model, table and likelihood don't fit"
-    schema = dls.schema
+    schema, given = dls.schema, model
     lik = get_likelihood(likelihood or _default_likelihood(model, schema.levels), len(schema), schema.levels)
     if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip))
     _check_model(model, schema, lik)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)
+    if skip and given is None: start_linear(model, dls.train_ds.thin(20_000))
     return make_learner(dls, model, VAELoss(lik, kld_weight), schema, lr=lr, metrics=metrics, **kwargs)
 
 # %% ../nbs/api/04_learner.ipynb #c012

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['missing', 'Scaler', 'fit_scaler', 'VAEConfig', 'cond_widths', 'cond_width', 'Conditions', 'block', 'Encoder',
-           'Decoder', 'VAE', 'AE', 'n_params', 'numerai_vae', 'dynamic_ae', 'dynamic_vae']
+           'Decoder', 'VAE', 'start_linear', 'AE', 'n_params', 'numerai_vae', 'dynamic_ae', 'dynamic_vae']
 
 # %% ../nbs/api/02_model.ipynb #c003
 from .numerai import InputError
@@ -199,6 +199,20 @@ class VAE(_Coder):
         told = self.tell(cond, len(x))
         mu, logvar = self.posterior(x, told)
         return self.leave(self.reparameterize(mu, logvar), told), mu, logvar
+
+# %% ../nbs/api/02_model.ipynb #47c1ca87
+@torch.no_grad()
+def start_linear(model, # `VAE` or `AE` with `skip`, its scaler fitted
+                 x,     # [rows, features] training rows
+                ):
+    "Set the linear layers to the principal components of the rows, each latent of variance 1, and the hidden layers' share to nearly nil"
+    c, y = model.config, model.scaler(x)
+    y = y - y.mean(0)
+    ev, v = torch.linalg.eigh((y.T @ y/len(y)).double())
+    ev, v = ev.flip(0)[:c.latent_dim].clamp(min=1e-6).sqrt().float(), v.flip(1)[:, :c.latent_dim].float()
+    model.skip_in.weight[:len(ev), :c.n_features] = v.T/ev[:, None]
+    if c.n_out == 1: model.skip_out.weight[:, :len(ev)] = v*ev
+    for p in (*model.mu.parameters(), *model.decoder[-1].parameters()): p.mul_(.01)
 
 # %% ../nbs/api/02_model.ipynb #c026
 class AE(_Coder):
