@@ -8,6 +8,7 @@ __all__ = ['is_path', 'is_csv', 'Table', 'Absent', 'check_rows', 'open_parquet',
 
 # %% ../nbs/api/01_data.ipynb #c003
 from .numerai import InputError, is_target, feature_set, era_number, era_split, purge_eras
+from .codes import Codes
 from .schema import Schema, OffGrid, infer_schema, find_features, some, all_bytes
 
 import os, re
@@ -316,16 +317,19 @@ def load(cls:Table,
 # %% ../nbs/api/01_data.ipynb #c044
 class Rows:
     "Rows `idx` of a tensor `x` [all rows, features]"
-    def __init__(self, x, idx=None, schema=None, era=None): # idx: None for all, or a tensor of positions; era: labels of those rows
+    def __init__(self, x, idx=None, schema=None, era=None, cond=None): # idx: None for all, or a tensor of positions; era: labels of those rows; cond: their codes
         store_attr()
     def __len__(self): return len(self.x) if self.idx is None else len(self.idx)
     def __getitem__(self, i): # i: a number, or a range or tensor of them
         if isinstance(i, range): i = slice(i.start, i.stop)
         if self.idx is not None: i = self.idx[i]
         return self.x.index_select(0, i) if isinstance(i, torch.Tensor) and i.ndim else self.x[i]
-    def thin(self, n): # at most `n` of the rows, evenly spaced -> [rows, features]
+    def spaced(self, n): # at most `n` positions, evenly spaced
         m = min(n, len(self))
-        return self[(torch.arange(m)*(len(self)-1)//max(m-1, 1)).tolist()]
+        return (torch.arange(m)*(len(self)-1)//max(m-1, 1)).tolist()
+
+    def thin(self, n): return self[self.spaced(n)] # -> [rows, features]
+    def told(self, i): return () if self.cond is None else (self.cond[i.start:i.stop] if isinstance(i, range) else self.cond[i],)
 
     def new_empty(self): return Rows(self.x[:0].cpu(), None, self.schema)
 
@@ -343,8 +347,9 @@ class TableDL(DataLoader):
         for a in range(0, len(self)*self.bs, self.bs):
             self.at = idxs[a:a+self.bs]  # the batch's positions in the dataset
             xb = self.dataset[self.at]
-            if self.device is not None: xb = xb.to(self.device)
-            yield self.after_batch((xb, xb))
+            b = (xb, *self.dataset.told(self.at), xb)  # with the codes of the conditions, if there are any
+            if self.device is not None: b = tuple(o.to(self.device) for o in b)
+            yield self.after_batch(b)
         self.after_iter()
 
 # %% ../nbs/api/01_data.ipynb #c046
@@ -402,6 +407,14 @@ def _loader_rows(x, idx, schema):
     if len(idx) and idx[-1]-idx[0]+1 == len(idx): return Rows(x[int(idx[0]):int(idx[-1])+1], None, schema)
     return Rows(x, torch.as_tensor(idx, device=x.device), schema)
 
+def _cond_column(t, name):
+    "Values of a condition: the era, a target or a feature"
+    if name == 'era' and t.era is not None: return np.asarray(t.era.astype(object))
+    if t.targets is not None and name in t.targets: return t.targets[name].to_numpy()
+    if name not in t.features: raise InputError(f"cond: the table has no era, target or feature '{name}'; targets are kept with targets=True")
+    i = t.features.index(name)
+    return Schema([name], t.schema.levels, t.schema.step, t.schema.dtypes).decode(t.x[:, [i]])[name].to_numpy()
+
 def _resident(x, device):
     "`x` on the device if it leaves room there for the work, else where it is"
     if device.type == 'cuda' and x.nbytes > .7*torch.cuda.mem_get_info(device)[0]: return x
@@ -416,6 +429,7 @@ def dls(self:Table,
     device=None, # default: the GPU if there is one
     seed=42,     # of the random split of a table without eras
     val_bs=None, # rows in a validation batch; default `bs`
+    cond=None,   # what a conditional model is told: 'era', names of targets or features
 )->DataLoaders:  # with `train` and `valid`
     "`DataLoaders` over this table, split by eras; `InputError` for a table that can't be trained on"
     device = get_device(device)
@@ -428,7 +442,11 @@ def dls(self:Table,
     rows = [_loader_rows(x, i, self.schema) for i in (tr, va)]
     if self.era is not None:
         for r,i in zip(rows, (tr, va)): r.era = self.era[i]
+    known = pd.DataFrame({c: _cond_column(self, c) for c in listify(cond)})
+    codes = Codes.fit(known.iloc[tr]) if cond else None
+    if codes:
+        for r,i in zip(rows, (tr, va)): r.cond = torch.from_numpy(codes.encode(known.iloc[i])).to(x.device)
     dls = DataLoaders(TableDL(rows[0], bs=min(bs, len(tr)), shuffle=True, drop_last=True),
                       TableDL(rows[1], bs=val_bs or bs), device=device)
-    dls.schema, dls.n_inp = self.schema, 1
+    dls.schema, dls.n_inp, dls.codes = self.schema, 2 if codes else 1, codes
     return dls

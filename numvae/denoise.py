@@ -58,8 +58,8 @@ class Corrupt(Callback):
     def _eras(self): # of the rows of the batch
         ds = self.dl.dataset
         if not self.swap or getattr(ds, 'era', None) is None: return None
-        if getattr(self, 'of', None) is not ds: self.of, self.codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device)
-        return self.codes[self.dl.at]
+        if getattr(self, 'of', None) is not ds: self.of, self.era_codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device)
+        return self.era_codes[self.dl.at]
 
 # %% ../nbs/api/07_denoise.ipynb #c011
 class Cleaned(Collect):
@@ -68,14 +68,14 @@ class Cleaned(Collect):
     def take(self, x, pred):
         lik = self.loss_func.likelihood
         noise = lik.noise if self.noise is None else self.noise
-        ps = self._decoded(pred, self.passes or (1 if noise in (None, 1, math.inf) else 8))
-        m = sum(lik.clean(p, x, noise) for p in ps)/len(ps)
+        n = 1 if len(pred) < 3 else self.passes or (1 if noise in (None, 1, math.inf) else 8)
+        m = sum(lik.clean(p, x, noise) for p in self._decoded(pred, n))/n
         return m if self.unlikely is None else torch.where(lik.chance(pred[0], x) < self.unlikely, m, x.float())
 
     def _decoded(self, pred, n): # the parameters at the latent mean, or at `n` draws from the posterior, the same in every call
-        if n == 1 or len(pred) < 3: return [pred[0]]
+        if n == 1: return [pred[0]]
         e = torch.randn(-(-n//2), pred[1].shape[1], generator=torch.Generator().manual_seed(0)).to(pred[1].device)
-        return [self.model.decode(pred[1] + (pred[2]/2).exp()*o) for o in torch.cat([e, -e])[:n]]
+        return (self.model.decode(pred[1] + (pred[2]/2).exp()*o) for o in torch.cat([e, -e])[:n])
 
 # %% ../nbs/api/07_denoise.ipynb #c013
 def _as_source(piece, mean, expected):

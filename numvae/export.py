@@ -8,12 +8,14 @@ __all__ = ['FORMAT', 'load_vae']
 # %% ../nbs/api/09_export.ipynb #c003
 from . import __version__
 from .numerai import InputError
+from .codes import Codes
 from .schema import Schema
 from .data import TableDL, Rows, get_device
 from .model import VAE, AE, VAEConfig
 from .loss import VAELoss, likelihoods, get_likelihood
 from .learner import make_learner
 from .anomaly import Fitted, score_methods, _ready
+from .sample import priors
 from .threshold import Conformal
 
 import hashlib, json, os, platform
@@ -49,16 +51,21 @@ def _config_dict(learn, digest):
     return dict(format=FORMAT, numvae=__version__, model=dict(name=type(m).__name__, **asdict(m.config)),
                 loss=dict(likelihood=_likelihood_name(loss.likelihood), kld_weight=loss.kld_weight, noise=str(loss.likelihood.noise)),
                 table=_table_dict(learn.schema), history=json.loads(learn.history.to_json(orient='split')), weights_sha256=digest,
-                scores=dict(thresholds=getattr(learn, 'thresholds', {}), eras={k: c.eras for k,c in getattr(learn, 'calibrations', {}).items()}),
+                scores=dict(cond=_values(learn), thresholds=getattr(learn, 'thresholds', {}), eras={k: c.eras for k,c in getattr(learn, 'calibrations', {}).items()}),
                 versions={p: version(p) for p in ('torch', 'fastai', 'safetensors')} | dict(python=platform.python_version()))
 
 # %% ../nbs/api/09_export.ipynb #c010
+def _values(learn):
+    "Values of the conditions, as JSON can hold them"
+    return {str(k): np.array(v).tolist() for k,v in learn.codes.values.items()} if getattr(learn, 'codes', None) else {}
+
 def _score_arrays(learn):
     "Arrays of the fitted scores and the calibrations"
     if len(learn.dls.train_ds): _ready(learn, 'combined')
     a = {f'scorers/{n}/{k}': v for n,m in getattr(learn, 'scorers', {}).items() if isinstance(n, str) and isinstance(m, Fitted) and m.fitted for k,v in m.arrays().items()}
     a |= {f'calibrations/{n}/{k}': getattr(c, k) for n,c in getattr(learn, 'calibrations', {}).items() for k in ('scores', 'above')}
-    a |= {f'prior/mixture/{k}': v for k,v in (getattr(learn, 'prior', None) or {}).items()}
+    if p := getattr(learn, 'prior', None): a |= {f'prior/{next(n for n,c in priors.items() if type(p) is c)}/{k}': v for k,v in p.arrays().items()}
+    if c := getattr(learn, 'codes', None): a |= {'cond/codes/codes': c.codes, 'cond/codes/counts': c.counts}
     return {k: torch.from_numpy(np.ascontiguousarray(v)) for k,v in a.items()}
 
 def _set_scores(learn, arrays, about): # about: the part `scores` of config.json
@@ -68,7 +75,8 @@ def _set_scores(learn, arrays, about): # about: the part `scores` of config.json
         kind, name, k = key.split('/')
         parts.setdefault((kind, name), {})[k] = v.numpy()
     for (kind, name), state in parts.items():
-        if kind == 'prior': learn.prior = state
+        if kind == 'prior': learn.prior = priors[name].restore(state)
+        if kind == 'cond': learn.codes = Codes(about['cond'], state['codes'], state['counts'])
         if kind == 'scorers' and name in score_methods: learn.scorer(name).restore(state)
     learn.calibrations = {n: Conformal.restore(s['scores'], s['above'], about.get('eras', {}).get(n)) for (kind, n), s in parts.items() if kind == 'calibrations'}
     learn.thresholds = {k: float(v) for k,v in about.get('thresholds', {}).items()}
@@ -151,6 +159,7 @@ def load_vae(folder,      # folder that `save_vae` wrote
     try: load_model(model, str(folder/'model.safetensors'))
     except (SafetensorError, RuntimeError) as e: raise InputError(f'{folder}/model.safetensors does not fit config.json ({str(e).splitlines()[0][:100]})') from None
     if dls is not None and dls.schema.features != schema.features: raise InputError(f"the dls have other features than the model in {folder}: load the table with features=load_vae('{folder}').schema.features")
+    if dls is not None and _values(dls) != ((c.get('scores') or {}).get('cond') or {}): raise InputError(f'the dls have other conditions than the model in {folder}: make them with the same rows and cond=')
     learn = make_learner(_empty_dls(schema, device) if dls is None else dls, model.to(device).eval(), loss, schema, **kwargs)
     learn.saved_history = history
     if (c.get('scores') or {}).get('sha256'): _set_scores(learn, load_file(str(folder/'scores.safetensors')), c['scores'])

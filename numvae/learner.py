@@ -43,11 +43,12 @@ def _default_likelihood(model, levels):
     return 'mse' if n_out == 1 and levels else None
 
 # %% ../nbs/api/04_learner.ipynb #c009
-def _check_model(model, schema, lik):
+def _check_model(model, schema, lik, codes):
     "The model fits the table's columns and the likelihood"
     c = getattr(model, 'config', None)
     if c is None: return
     if c.n_features != len(schema): raise InputError(f'the model has {c.n_features} features, the table {len(schema)}: build the model with n_features={len(schema)}')
+    if codes and c.cond != codes.sizes: raise InputError(f'the model takes conditions of {c.cond} values, the dls have {codes.sizes}: build it with VAEConfig(..., cond={codes.sizes})')
     if c.n_out != lik.n_out: raise InputError(f'the model has {c.n_out} outputs per feature, the likelihood needs {lik.n_out}: build it with VAEConfig(..., n_out={lik.n_out})')
 
 # %% ../nbs/api/04_learner.ipynb #c010
@@ -73,10 +74,10 @@ def vae_learner(
     **kwargs
 )->Learner:
     "A fastai `Learner` that trains a VAE on a table; `InputError` when model, table and likelihood don't fit"
-    schema, given = dls.schema, model
+    schema, given, codes = dls.schema, model, getattr(dls, 'codes', None)
     lik = get_likelihood(likelihood or _default_likelihood(model, schema.levels), len(schema), schema.levels)
-    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip))
-    _check_model(model, schema, lik)
+    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip, cond=codes.sizes if codes else []))
+    _check_model(model, schema, lik, codes)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)
     if skip and given is None: start_linear(model, dls.train_ds.thin(20_000))
     return make_learner(dls, model, VAELoss(lik, kld_weight), schema, lr=lr, metrics=metrics, **kwargs)
@@ -101,7 +102,7 @@ def make_learner(dls, model, loss_func, schema, metrics=None, **kwargs):
     "A `Learner` with the metrics of the two terms, for training and validation"
     learn = Learner(dls, model, loss_func, metrics=[LossTerm('recon'), LossTerm('kld'), *L(metrics)], **kwargs)
     if hasattr(learn, 'recorder'): learn.recorder.train_metrics = True
-    learn.schema = schema
+    learn.schema, learn.codes = schema, getattr(dls, 'codes', None)
     learn.add_cbs([o() for o in (ForgetFitted, *default_cbs)])
     learn.forget()
     return learn
@@ -140,12 +141,11 @@ class Collect(Callback):
 # %% ../nbs/api/04_learner.ipynb #c030
 class _Blocks:
     "Blocks of exactly `bs` rows in order; the last is filled up with copies of its first row"
-    def __init__(self, x, device, bs=512): store_attr()
-    def __len__(self): return -(-len(self.x)//self.bs)
+    def __init__(self, *xs, device, bs=512): self.xs, self.device, self.bs = xs, device, bs # xs: rows, and codes of their conditions where they are known
+    def __len__(self): return -(-len(self.xs[0])//self.bs)
     def __iter__(self):
-        for b in self.x.split(self.bs):
-            b = b.to(self.device)
-            yield (torch.cat([b, b[:1].expand(self.bs-len(b), -1)]) if len(b) < self.bs else b,)
+        for bs in zip(*[x.split(self.bs) for x in self.xs]): yield tuple(self._full(b.to(self.device)) for b in bs)
+    def _full(self, b): return torch.cat([b, b[:1].expand(self.bs-len(b), -1)]) if len(b) < self.bs else b
 
 # %% ../nbs/api/04_learner.ipynb #c031
 @contextmanager
@@ -165,11 +165,12 @@ def undisturbed(learn):
 def collect(self:Learner,
     x,   # [rows, features] tensor, as the table has it
     cb,  # a `Collect`
+    cond=None, # codes of conditions [rows, conditions]; None: not known
 )->torch.Tensor: # [rows, ...], on the CPU
     "Take `x` through the model in evaluation mode, and keep what `cb` takes"
     device = next(self.model.parameters()).device
     others = [c for c in self.cbs if not isinstance(c, TrainEvalCallback)]
-    with undisturbed(self), self.removed_cbs(others), self.added_cbs(cb): self._do_epoch_validate(dl=_Blocks(x, device))
+    with undisturbed(self), self.removed_cbs(others), self.added_cbs(cb): self._do_epoch_validate(dl=_Blocks(x, *([] if cond is None else [cond]), device=device))
     return cb.value[:len(x)]
 
 # %% ../nbs/api/04_learner.ipynb #c038
