@@ -36,7 +36,7 @@ def train(
     hidden:str=None,     # sizes of the encoder's hidden layers; default 256, as a list 256,128
     likelihood:str=None, # categorical, gaussian or mse; default: by the table
     kld_weight:float=None, # weight of the KL term; default: the likelihood's own (1; mse .00025)
-    warmup:float=None,   # share of the steps over which the KL weight rises; default .3
+    warmup:float=None,   # share of the steps over which the KL weight rises; default 0
     features:str=None,   # small, medium, ... of the features.json beside the data, or names with commas between; default: all
     eras:str=None,       # a data_type such as train, or eras such as 1-100 or 1,2,7-9; default: all
     valid:str=None,      # validation: share of the last eras, their number, a list, or none; default .2

@@ -123,7 +123,7 @@ def load_table(data,          # path of a parquet or CSV file
     return Table.load(data, features=pick_features(data, features), eras=pick_eras(eras))
 
 # %% ../nbs/api/11b_jobs.ipynb #c022
-DEFAULTS = dict(epochs=10, lr=.005, latent_dim=32, hidden='256', warmup=.3, seed=42, valid='.2')
+DEFAULTS = dict(epochs=10, lr=.005, latent_dim=32, hidden='256', warmup=0., seed=42, valid='.2')
 
 _yaml = dict(epochs='trainer_params.max_epochs', bs='data_params.train_batch_size', val_bs='data_params.val_batch_size', lr='exp_params.LR',
              wd='exp_params.weight_decay', gamma='exp_params.scheduler_gamma', kld_weight='exp_params.kld_weight', seed='exp_params.manual_seed',
