@@ -79,6 +79,7 @@ def vae_learner(
     kld_weight=None, # weight of the KL term; default: the likelihood's own
     balance='auto',  # 'auto': a calibrated likelihood, weight 1 from the start; else a callback that weighs the terms, or its name in `balances`
     skip=False,      # linear layers beside encoder and decoder, for data that is nearly linear
+    norm='batch',    # 'batch', 'layer' or None; None suits rows far outside the training rows
     lr=.005,         # default learning rate of `fit` and `fit_one_cycle`
     metrics=None,    # shown beside recon and kld
     **kwargs
@@ -86,7 +87,7 @@ def vae_learner(
     "A fastai `Learner` that trains a VAE on a table; `InputError` when model, table and likelihood don't fit"
     schema, given, codes = dls.schema, model, getattr(dls, 'codes', None)
     lik = get_likelihood(likelihood or _default_likelihood(model, schema.levels), len(schema), schema.levels)
-    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip, cond=codes.sizes if codes else []))
+    if model is None: model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip, norm=norm, cond=codes.sizes if codes else []))
     _check_model(model, schema, lik, codes)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)
     if skip and given is None: start_linear(model, dls.train_ds.thin(20_000))

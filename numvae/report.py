@@ -414,7 +414,9 @@ def plot_frontier(
     f, axs = frontier.sort_index(), _axs(axs, 2)
     axs[0].plot(f.kld, f.recon, 'o-', color=_grey, ms=4, lw=1)
     axs[1].plot(f.index, f.nll, 'o-', color=_grey, ms=4, lw=1)
-    for w,r in f.iterrows(): axs[0].annotate(f'{w:g}', (r.kld, r.recon), xytext=(4, 4), textcoords='offset points', fontsize=7, color=_grey)
+    near, spans = (f[['kld', 'recon']]/(f[['kld', 'recon']].max() - f[['kld', 'recon']].min())).diff().abs().max(axis=1) < .03, []
+    for w,hides in zip(f.index, near): spans[-1:] = [spans[-1] + [w]] if hides else spans[-1:] + [[w]]
+    for ws in spans: axs[0].annotate(', '.join(f'{w:g}' for w in ws), (f.kld[ws[0]], f.recon[ws[0]]), xytext=(4, 4), textcoords='offset points', fontsize=7, color=_grey)
     if auto in f.index:
         axs[0].plot(f.kld[auto], f.recon[auto], 'o', color=_red, ms=7, label=f'weight {auto:g}')
         axs[1].plot(auto, f.nll[auto], 'o', color=_red, ms=7, label=f'weight {auto:g}')

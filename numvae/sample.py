@@ -58,10 +58,10 @@ class Flow:
     def build(latent_dim, layers=3, hidden=64):
         try: import zuko
         except ImportError: raise InputError("prior 'flow' needs zuko: pip install 'numvae[flow]'") from None
-        return zuko.flows.NSF(latent_dim, transforms=layers, hidden_features=[hidden, hidden])
+        return zuko.flows.NSF(latent_dim, transforms=layers, hidden_features=[hidden, hidden], passes=2)  # couplings: as fast to draw as to fit
 
     @classmethod
-    def fit(cls, z, steps=1500, bs=512, lr=3e-3): # [rows, latent_dim]
+    def fit(cls, z, steps=1000, bs=512, lr=3e-3): # [rows, latent_dim]
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self = cls(cls.build(z.shape[1]), z.mean(0), z.std(0).clamp(min=1e-6))
