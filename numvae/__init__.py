@@ -1,4 +1,4 @@
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 import os
 
 # Threads of OpenMP that wait should sleep, not spin: where other work shares the cores, spinning makes
