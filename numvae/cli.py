@@ -36,6 +36,7 @@ def train(
     hidden:str=None,     # sizes of the encoder's hidden layers; default 256, as a list 256,128
     likelihood:str=None, # categorical, gaussian or mse; default: by the table
     kld_weight:float=None, # weight of the KL term; default: the likelihood's own (1; mse .00025)
+    cond:str=None,       # what the model is told of a row, to draw rows of a kind: era, targets, features, with commas between
     warmup:float=None,   # share of the steps over which the KL weight rises; default 0
     features:str=None,   # small, medium, ... of the features.json beside the data, or names with commas between; default: all
     eras:str=None,       # a data_type such as train, or eras such as 1-100 or 1,2,7-9; default: all
@@ -79,12 +80,13 @@ def sample(
     model:str, # folder of a saved model
     n:int,     # rows to draw
     out:str,    # file for the synthetic rows: parquet, or .csv
+    cond:str=None,   # rows of a kind, such as era=0042,target=.5, from a model trained with --cond
     seed:int=None,   # the same seed gives the same rows
     device:str=None, # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Draw synthetic rows with the training table's columns"
     from numvae.jobs import sample_file
-    sample_file(model, n, out, seed, device)
+    sample_file(model, n, out, seed, device, cond)
 
 # %% ../nbs/api/12_cli.ipynb #c011
 def report(

@@ -21,7 +21,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
 from . import __version__, learner, denoise, sample  # denoise and sample give the Learner its methods
-from .numerai import InputError, feature_set, era_number
+from .numerai import InputError, feature_set, era_number, is_target
 from .data import Table, is_csv, read_csv, open_parquet, get_device
 from .stream import pieces, n_rows, ParquetOut
 from .model import VAE, numerai_vae, n_params
@@ -116,11 +116,12 @@ def pick_valid(valid # '.2', '12', '0', 'none', or eras with commas between
 # %% ../nbs/api/11b_jobs.ipynb #c020
 def load_table(data,          # path of a parquet or CSV file
                features=None, # as `pick_features` takes it
-               eras=None      # as `pick_eras` takes it
+               eras=None,     # as `pick_eras` takes it
+               targets=None   # names of target columns to keep
               )->Table:
     "The table to train on"
     if not is_csv(data): open_parquet(data)
-    return Table.load(data, features=pick_features(data, features), eras=pick_eras(eras))
+    return Table.load(data, features=pick_features(data, features), eras=pick_eras(eras), targets=targets)
 
 # %% ../nbs/api/11b_jobs.ipynb #c022
 DEFAULTS = dict(epochs=10, lr=.005, latent_dim=32, hidden='256', warmup=0., seed=42, valid='.2')
@@ -241,15 +242,17 @@ def train_file(data=None,   # path of a parquet or CSV file; default: the config
     if not o.get('data'): raise InputError('which data? Name a parquet or CSV file, or a --config with data_params.data_path')
     if not o.get('out'): raise InputError('where to? Name the folder of the model with --out')
     out, device = check_out_folder(o['out']), get_device(o.get('device'))
-    table = load_table(o['data'], o.get('features'), o.get('eras'))
+    cond = [c.strip() for c in (o.get('cond') or '').split(',') if c.strip()]
+    table = load_table(o['data'], o.get('features'), o.get('eras'), [c for c in cond if is_target(c)] or None)
     _check_channels(o, len(table.features))
     set_seed(o['seed'])
-    dls = table.dls(o.get('bs') or 4096, o['valid'], o.get('purge'), device, val_bs=o.get('val_bs'))
+    dls = table.dls(o.get('bs') or 4096, o['valid'], o.get('purge'), device, val_bs=o.get('val_bs'), cond=cond)
     if not o.get('bs'): dls.train.bs = min(batch_size(len(dls.train_ds)), len(dls.train_ds))
     with progress(new_learner(dls, o), _bars()) as learn:
         _about_run(learn, table, o)
         fit(learn, o)
         learn.fit_scores()
+        if isinstance(learn.model, VAE) and len(dls.train_ds) >= 200: learn.fit_prior()
         if len(dls.valid_ds) > 1: learn.calibrate()
     learn.save_vae(out)
     print(f"saved to {out}; next: numvae score {out} {o['data']} --out scores.parquet", flush=True)
@@ -325,11 +328,20 @@ def denoise_file(model, data, out, expected=False, noise=None, device=None)->Pat
     return out
 
 # %% ../nbs/api/11b_jobs.ipynb #c051
-def sample_file(model, n, out, seed=None, device=None)->Path: # as `learn.sample` takes them
+def _asked_for(text, codes):
+    "`era=0042,target=.5` as a dict of values that the model knows"
+    if not text: return None
+    if codes is None: raise InputError(f'--cond {text}: the model knows no conditions; train it with --cond')
+    pairs = [o.partition('=')[::2] for o in text.split(',')]
+    same = lambda v, s: str(v) == s or (not isinstance(v, str) and re.fullmatch(r'[-+.\de]+', s) and float(s) == v)
+    return {k.strip(): next((v for v in codes.values.get(k.strip(), []) if same(v, s.strip())), s) for k,s in pairs}
+
+def sample_file(model, n, out, seed=None, device=None, cond=None)->Path: # as `learn.sample` takes them; cond: such as 'era=0042,target=.5'
     "Write synthetic rows"
     out = check_out_file(out)
     learn = load_vae(model, device=device)
-    with progress(learn, _bars()): write_result(lambda o: learn.sample(n, seed, o), out)
+    asked = _asked_for(cond, learn.codes)
+    with progress(learn, _bars()): write_result(lambda o: learn.sample(n, seed, o, cond=asked), out)
     print(f'{n:,} synthetic rows; wrote {out}')
     return out
 
