@@ -8,7 +8,7 @@ __all__ = ['balances', 'KLWarmup', 'CyclicalKL', 'FreeBits', 'Capacity', 'GECO',
 
 # %% ../nbs/api/05_balance.ipynb #c003
 from .numerai import InputError
-from .model import missing
+from .model import VAE, missing
 from .loss import MSE, Gaussian, kl_terms
 from .learner import Collect, balances, default_cbs, vae_learner
 
@@ -183,15 +183,17 @@ class DrawnTerms(Collect):
 # %% ../nbs/api/05_balance.ipynb #072597f7
 @patch
 def drawn_terms(self:Learner,
-    x=None,   # [rows, features] tensor; default: the validation rows
+    x=None,   # [rows, features] tensor; default: the validation rows, or the training rows where there are none
     draws=16, # of the latents
 )->pd.Series: # recon, kld, elbo (negative), nll: means in nats per row; active: latents in use
     "The terms of the loss with drawn latents, for a KL weight of 1 whatever that of the training"
-    x = self.dls.valid_ds[range(len(self.dls.valid_ds))] if x is None else x
+    if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} draws no latents: train a VAE')
+    ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
+    x = ds[range(len(ds))] if x is None else x
     recon, kld, nll = self.collect(x, DrawnTerms(draws)).double().mean(0).tolist()
     return pd.Series(dict(recon=recon, kld=kld, elbo=recon+kld, nll=nll, active=self.latent_report(x).attrs['active']))
 
-@delegates(vae_learner)
+@delegates(vae_learner, but='model,kld_weight')
 def frontier(dls,    # `DataLoaders` with validation rows
              weights=(.05, .1, .2, .5, 1., 2., 5., 10.), # KL weights to train with
              n_epoch=10,
@@ -199,6 +201,7 @@ def frontier(dls,    # `DataLoaders` with validation rows
              **kwargs # for `vae_learner`
             )->pd.DataFrame: # index kld_weight; recon, kld, elbo, nll, active
     "Reconstruction against KL over the weight; `plot_frontier` draws it"
+    if bad := {'model', 'kld_weight'} & set(kwargs): raise InputError(f"frontier makes a model for each of its weights: leave out {', '.join(sorted(bad))}")
     res = {}
     for w in progress_bar(list(weights), leave=False):
         torch.manual_seed(seed)

@@ -19,7 +19,7 @@ def _values(col, name):
     v = pd.Series(col).dropna().unique()
     if len(v) == 0: raise InputError(f"cond='{name}' has no value in any row to train on: leave it out")
     if len(v) > min(MOST_VALUES, len(col)/2): raise InputError(f"cond='{name}' has {len(v)} different values in {len(col)} rows: cut it into bins first, such as with pandas.qcut")
-    return sorted(v, key=era_number) if name == 'era' else sorted(v)
+    return sorted(v.tolist(), key=era_number) if name == 'era' else sorted(v.tolist())
 
 # %% ../nbs/api/00d_codes.ipynb #c007
 class Codes:

@@ -413,7 +413,8 @@ def _cond_column(t, name):
     if t.targets is not None and name in t.targets: return t.targets[name].to_numpy()
     if name not in t.features: raise InputError(f"cond: the table has no era, target or feature '{name}'; targets are kept with targets=True")
     i = t.features.index(name)
-    return Schema([name], t.schema.levels, t.schema.step, t.schema.dtypes).decode(t.x[:, [i]])[name].to_numpy()
+    v = Schema([name], t.schema.levels, t.schema.step, t.schema.dtypes).decode(t.x[:, [i]])[name].astype(object)
+    return v.mask(_missing(t.x[:, i]).cpu().numpy()).to_numpy()
 
 def _resident(x, device):
     "`x` on the device if it leaves room there for the work, else where it is"

@@ -8,10 +8,10 @@ __all__ = ['swap_noise', 'mask_noise', 'Corrupt', 'Cleaned', 'denoise_learner', 
 # %% ../nbs/api/07_denoise.ipynb #c003
 from .numerai import InputError
 from .model import missing
-from .loss import Levels
+from .loss import MSE, Levels
 from .learner import Collect, vae_learner
 
-import math, torch
+import math, pandas as pd, torch
 from fastcore.all import patch, store_attr, delegates, L
 from fastai.callback.core import Callback
 from fastai.learner import Learner
@@ -45,7 +45,9 @@ class Corrupt(Callback):
         swap=.1,  # share of entries taken from another row, of the same era if the table has eras
         mask=0.,  # share of entries made missing
         sigma=0., # Gaussian noise in standard deviations, for continuous columns
-    ): store_attr()
+    ):
+        if not (0 <= swap <= 1 and 0 <= mask <= 1 and sigma >= 0): raise InputError(f'swap={swap}, mask={mask}, sigma={sigma}: shares lie in 0..1, and sigma is not negative')
+        store_attr()
 
     def before_batch(self):
         if self.training: self.learn.xb = (self.corrupt(self.xb[0], self._eras()), *self.xb[1:])
@@ -58,7 +60,7 @@ class Corrupt(Callback):
     def _eras(self): # of the rows of the batch
         ds = self.dl.dataset
         if not self.swap or getattr(ds, 'era', None) is None: return None
-        if getattr(self, 'of', None) is not ds: self.of, self.era_codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device)
+        if getattr(self, 'of', None) is not ds: self.of, self.era_codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device) + 1
         return self.era_codes[self.dl.at]
 
 # %% ../nbs/api/07_denoise.ipynb #c011
@@ -68,9 +70,10 @@ class Cleaned(Collect):
     def take(self, x, pred):
         lik = self.loss_func.likelihood
         noise = lik.noise if self.noise is None else self.noise
-        n = 1 if len(pred) < 3 else self.passes or (1 if noise in (None, 1, math.inf) else 8)
+        alone = noise is None or noise == (1 if isinstance(lik, Levels) else math.inf)  # the output is the answer
+        n = 1 if len(pred) < 3 else self.passes or (1 if alone else 8)
         m = sum(lik.clean(p, x, noise) for p in self._decoded(pred, n))/n
-        return m if self.unlikely is None else torch.where(lik.chance(pred[0], x) < self.unlikely, m, x.float())
+        return m if self.unlikely is None else m.masked_fill(~missing(x) & (lik.chance(pred[0], x) >= self.unlikely), math.nan)  # NaN: stays as it is
 
     def _decoded(self, pred, n): # the parameters at the latent mean, or at `n` draws from the posterior, the same in every call
         if n == 1: return [pred[0]]
@@ -79,13 +82,23 @@ class Cleaned(Collect):
 
 # %% ../nbs/api/07_denoise.ipynb #c013
 def _as_source(piece, mean, expected):
-    "The piece with its features replaced by the expected rows"
+    "The piece with its features replaced by the expected rows; where these are NaN, the entries stay as they are"
+    kept = mean.isnan()
+    mean = torch.where(kept, torch.from_numpy(piece.x).float(), mean)
     if piece.schema.levels and not expected: mean = mean.round().clamp(0, piece.schema.levels-1).to(torch.int8)
-    return piece.replace(piece.decode(mean, 'float32' if expected else None))
+    new = piece.decode(mean, 'float32' if expected else None)
+    return piece.replace(new if piece.schema.levels or not kept.any() else new.where(~kept.numpy(), _columns(piece, list(new))))
 
-def _check_noise(noise, levels):
-    if noise is None or (0 <= noise <= 1 if levels else noise >= 0): return
-    raise InputError(f"noise={noise} must {'be a share of entries, 0..1' if levels else 'not be negative'}")
+def _columns(piece, names): # as the source has them, to the last digit
+    f = piece.frame[names] if isinstance(piece.frame, pd.DataFrame) else piece.frame.select(names).to_pandas(ignore_metadata=True)
+    return f.set_axis(piece.index)
+
+def _check_denoise(lik, noise, passes, unlikely):
+    share = isinstance(lik, Levels)
+    if noise is not None and not (0 <= noise <= 1 if share else noise >= 0): raise InputError(f"noise={noise} must {'be a share of entries, 0..1' if share else 'not be negative'}")
+    if passes is not None and (passes != int(passes) or passes < 1): raise InputError(f'passes={passes}: a whole number is needed, at least one')
+    if unlikely is not None and not 0 <= unlikely <= 1: raise InputError(f'unlikely={unlikely} must be a probability, 0..1')
+    if unlikely is not None and isinstance(lik, MSE): raise InputError("unlikely: the likelihood 'mse' gives no probabilities; train with another, or without unlikely")
 
 # %% ../nbs/api/07_denoise.ipynb #c014
 @patch
@@ -93,31 +106,31 @@ def denoise(self:Learner,
     data,           # DataFrame, `Table`, array, or path of a parquet or CSV file
     out=None,       # parquet file to write, in a stream; its path is then returned
     expected=False, # expected values as floats instead of levels
-    noise=None,     # noise in the data: share of entries replaced (levels; default .1) or standard deviation (continuous; default .5)
+    noise=None,     # noise in the data: share of entries replaced (likelihoods of levels; default .1) or standard deviation (others; default .5)
     absent=True,    # a feature that is all middle level in an era is missing there
     passes=None,    # draws of the latents to take the mean over; 1: at the latent mean; default 8, or 1 where the output alone is the answer
     unlikely=None,  # replace only entries whose probability given the row is below this
 ):
     "The data with its features cleaned; same columns, index and dtypes; `InputError` for data the model can't take"
-    _check_noise(noise, self.schema.levels)
-    if passes is not None and passes < 1: raise InputError(f'passes={passes}: at least one is needed')
-    if unlikely is not None and not 0 <= unlikely <= 1: raise InputError(f'unlikely={unlikely} must be a probability, 0..1')
+    _check_denoise(self.loss_func.likelihood, noise, passes, unlikely)
     return self.stream(data, Cleaned(noise, passes, unlikely), lambda p,m: _as_source(p, m, expected), out, absent)
 
 # %% ../nbs/api/07_denoise.ipynb #x019
 def _squared_error(learn, x, y, noise):
     "Of `y` [rows, features] cleaned, against the true `x`, in the scaler's units"
     s = learn.model.scaler.scale.cpu()
-    return (((learn.collect(y, Cleaned(noise)) - x.float().cpu())/s)**2).nanmean().item()
+    return (((learn.collect(y, Cleaned(noise)) - x.float().masked_fill(missing(x), math.nan).cpu())/s)**2).nanmean().item()
 
 @patch
 def after_fit(self:Corrupt):
     "Set what `denoise` takes the noise to be: all that it sees, or the noise of the training"
     lik, ds = self.learn.loss_func.likelihood, self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
     if lik.noise is None or hasattr(self.learn, 'lr_finder') or not len(ds): return
-    noises = [1., self.swap] if isinstance(lik, Levels) else [math.inf, self.sigma or lik.noise]
-    x = ds.thin(2000)
-    with torch.random.fork_rng(): y = (torch.manual_seed(0), self.corrupt(x))[1]
+    noises = [1., self.swap] if isinstance(lik, Levels) else [math.inf, self.sigma or type(lik).noise]
+    at = ds.spaced(2000)
+    x = ds[at].to(self.model.scaler.scale.device)
+    era = None if getattr(ds, 'era', None) is None else torch.tensor(ds.era.codes[at], dtype=torch.long, device=x.device) + 1
+    with torch.random.fork_rng(): y = (torch.manual_seed(0), self.corrupt(x, era))[1]
     lik.noise = min(noises, key=lambda o: _squared_error(self.learn, x, y, o))
 
 # %% ../nbs/api/07_denoise.ipynb #bde5c2eb
@@ -135,11 +148,11 @@ def denoise_learner(
     **kwargs
 ):
     "A `Learner` that starts as the best linear filter and learns what is not linear; `InputError` without any noise"
-    if not (swap or mask or sigma): raise InputError('no noise to learn from: give swap, mask or sigma')
+    if not (swap or mask or sigma and not dls.schema.levels): raise InputError(f"no noise to learn from: give swap{' or mask, as levels have no sigma' if dls.schema.levels else ', mask or sigma'}")
     return vae_learner(dls, None, latent_dim or min(512, len(dls.schema)), hidden, likelihood, kld_weight, skip=True, cbs=[Corrupt(swap, mask, sigma), *L(cbs)], **kwargs)
 
 # %% ../nbs/api/07_denoise.ipynb #20cb3983
-def _cost(model, lik, x): return lambda z: lik.nll(model.decode(z), x) + .5*(z**2).sum(1) # of latents [rows, latent_dim] -> [rows]
+def _cost(model, lik, x, weight): return lambda z: lik.nll(model.decode(z), x) + weight*.5*(z**2).sum(1) # weight: of the prior; of latents [rows, latent_dim] -> [rows]
 
 def _by_gradient(f, z, steps, lr=.1):
     "Latents of lower cost `f`, by Adam; each row by itself"
@@ -156,14 +169,14 @@ def _curvature(cost, z):
     g, = torch.autograd.grad(cost.sum(), z, create_graph=True)
     return g.detach(), torch.stack([torch.autograd.grad(o.sum(), z, retain_graph=True)[0] for o in g.unbind(1)], 1)
 
-def _by_newton(f, z, steps):
+def _by_newton(f, z, steps, least=1e-3): # least: curvature granted in any direction
     "Latents of lower cost `f`, by Newton steps, shorter where one does not lower the cost; each row by itself"
     z, damp = z.detach(), torch.full((len(z), 1), 1e-3, device=z.device)
     for _ in range(steps):
         c = f(z.requires_grad_())
         g, h = _curvature(c, z)
         e, v = torch.linalg.eigh(h)
-        step = (v @ ((g[:, None] @ v)[:, 0]/(e.abs().clamp(min=1.)*(1 + damp)))[:, :, None])[:, :, 0]
+        step = (v @ ((g[:, None] @ v)[:, 0]/(e.abs().clamp(min=least)*(1 + damp)))[:, :, None])[:, :, 0]
         new = z.detach() - step
         ok = (f(new) < c).detach()[:, None]
         z, damp = torch.where(ok, new, z.detach()), torch.where(ok, damp/5, damp*5).clamp(1e-6, 1e6)
@@ -174,12 +187,13 @@ class Filled(Collect):
     "Collects the rows with their missing entries filled, [rows, features], in the tensor's units"
     def __init__(self, steps=None): store_attr() # as for `impute`
     def take(self, x, pred):
+        if not missing(x).any(): return torch.full_like(x, math.nan, dtype=torch.float)  # NaN: stays as it is
         lik, model, z = self.loss_func.likelihood, self.model, pred[1].float()
         newton = not lik.levels and z.shape[1] <= 64  # a Hessian per row
         steps = self.steps if self.steps is not None else 40 if newton else 100
         if steps:
-            with torch.enable_grad(): z = (_by_newton if newton else _by_gradient)(_cost(model, lik, x), z, steps)
-        return torch.where(missing(x), lik.mean(model.decode(z) if steps else pred[0]), x.float())
+            with torch.enable_grad(): z = (_by_newton if newton else _by_gradient)(_cost(model, lik, x, self.loss_func.kld_weight if len(pred) == 3 else 0.), z, steps)
+        return lik.mean(model.decode(z) if steps else pred[0]).masked_fill(~missing(x), math.nan)
 
 # %% ../nbs/api/07_denoise.ipynb #b0b87493
 @patch

@@ -48,8 +48,8 @@ def _config_dict(learn, digest):
     "All that is needed to build the model again, as JSON can hold it"
     m, loss = learn.model, learn.loss_func
     if type(m) not in _models.values(): raise InputError(f'a {type(m).__name__} is not built from a VAEConfig alone: save it with learn.export')
-    return dict(format=FORMAT, numvae=__version__, model=dict(name=type(m).__name__, **asdict(m.config)),
-                loss=dict(likelihood=_likelihood_name(loss.likelihood), kld_weight=loss.kld_weight) | ({'noise': str(loss.likelihood.noise)} if 'noise' in vars(loss.likelihood) else {}),
+    return dict(format=FORMAT, numvae=__version__, model=dict(name=type(m).__name__, **{k: v for k,v in asdict(m.config).items() if v or k not in ('skip', 'cond')}),
+                loss=dict(likelihood=_likelihood_name(loss.likelihood), kld_weight=loss.kld_weight) | {k: str(vars(loss.likelihood)[k]) for k in ('noise', 'df') if k in vars(loss.likelihood)},
                 table=_table_dict(learn.schema), history=json.loads(learn.history.to_json(orient='split')), weights_sha256=digest,
                 scores=dict(cond=_values(learn), thresholds=getattr(learn, 'thresholds', {}), eras={k: c.eras for k,c in getattr(learn, 'calibrations', {}).items()}),
                 versions={p: version(p) for p in ('torch', 'fastai', 'safetensors')} | dict(python=platform.python_version()))
@@ -132,6 +132,7 @@ def _build(c, folder):
         lik = get_likelihood(c['loss']['likelihood'], len(schema), schema.levels)
         loss = VAELoss(lik, float(c['loss']['kld_weight']))
         if 'noise' in c['loss']: lik.noise = float(c['loss']['noise'])
+        if 'df' in c['loss']: lik.df = int(c['loss']['df'])
         if not len(schema) == len(t['dtypes']) == model.config.n_features or lik.n_out != model.config.n_out: raise ValueError('model, table and likelihood do not fit each other')
         history = pd.DataFrame((c.get('history') or {}).get('data'), columns=(c.get('history') or {}).get('columns'))
     except (KeyError, TypeError, ValueError, AttributeError) as e: raise InputError(f'{folder}/config.json has a key that is missing, unknown or wrong ({e}): save the model again') from None

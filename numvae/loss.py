@@ -98,7 +98,8 @@ class Student(Gaussian):
     "Student's t around the decoder's output; one calibrated scale per feature, `var` its square"
     def __init__(self, n_features=1, levels=None, df=5, **kwargs): # df: degrees of freedom, a whole number above 2
         super().__init__(n_features, levels, **kwargs)
-        self.df = df
+        if df != int(df) or df <= 2: raise InputError(f'df={df}: the degrees of freedom must be a whole number above 2')
+        self.df = int(df)
 
     def entries(self, params, x):
         seen, se, v = ~missing(x), (params.float() - self.scaled(x))**2, self.df

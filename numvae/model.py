@@ -159,6 +159,11 @@ class _Coder(nn.Module):
         self.skip_in = nn.Linear(c.n_features + w, c.latent_dim, bias=False) if c.skip else None
         self.skip_out = nn.Linear(c.latent_dim + w, c.n_features*c.n_out, bias=False) if c.skip else None
 
+    def __setstate__(self, state): # of earlier versions, which had none of these
+        super().__setstate__(state)
+        for k in ('conditions', 'skip_in', 'skip_out'):
+            if k not in self._modules and k not in vars(self): setattr(self, k, None)
+
     def tell(self, cond, rows): return None if self.conditions is None else self.conditions(cond, rows)
     def enter(self, x, told): # -> the encoder's input
         x = self.scaler(x)
@@ -206,13 +211,19 @@ def start_linear(model, # `VAE` or `AE` with `skip`, its scaler fitted
                  x,     # [rows, features] training rows
                 ):
     "Set the linear layers to the principal components of the rows, each latent of variance 1, and the hidden layers' share to nearly nil"
-    c, y = model.config, model.scaler(x)
-    y = y - y.mean(0)
-    ev, v = torch.linalg.eigh((y.T @ y/len(y)).double())
-    ev, v = ev.flip(0)[:c.latent_dim].clamp(min=1e-6).sqrt().float(), v.flip(1)[:, :c.latent_dim].float()
-    model.skip_in.weight[:len(ev), :c.n_features] = v.T/ev[:, None]
-    if c.n_out == 1: model.skip_out.weight[:, :len(ev)] = v*ev
+    c, y = model.config, model.scaler(x.to(model.scaler.shift.device))
+    mean, k = y.mean(0), min(c.latent_dim, c.n_features)
+    ev, v = torch.linalg.eigh(((y - mean).T @ (y - mean)/len(y)).double())
+    ev, v = ev.flip(0)[:k], v.flip(1)[:, :k] * (ev.flip(0)[:k] > 1e-6*ev[-1])  # a direction without variance is left out
+    s, v = ev.clamp(min=1e-4).sqrt().float(), v.float()
     for p in (*model.mu.parameters(), *model.decoder[-1].parameters()): p.mul_(.01)
+    model.skip_in.weight[:, :c.n_features] = 0
+    model.skip_in.weight[:k, :c.n_features] = v.T/s[:, None]
+    model.mu.bias[:k] -= (v.T/s[:, None]) @ mean
+    if c.n_out != 1: return
+    model.skip_out.weight[:, :c.latent_dim] = 0
+    model.skip_out.weight[:, :k] = v*s
+    model.decoder[-1].bias.add_(mean)
 
 # %% ../nbs/api/02_model.ipynb #c026
 class AE(_Coder):

@@ -47,7 +47,9 @@ class Mixture:
     def draw(self, e, g): # standard normal draws [n, latent_dim], a generator -> latents
         w, means, chols = [torch.as_tensor(o).float() for o in (self.weights, self.means, self.chols)]
         k = torch.multinomial(w, len(e), replacement=True, generator=g)
-        return means[k] + (chols[k] @ e[:, :, None])[:, :, 0]
+        z = means[k]
+        for j in range(len(w)): z[k == j] += e[k == j] @ chols[j].T
+        return z
 
 # %% ../nbs/api/08_sample.ipynb #20057064
 class Flow:
@@ -89,14 +91,14 @@ priors = dict(mixture=Mixture, flow=Flow)
 @patch
 def fit_prior(self:Learner,
     kind='mixture', # 'mixture' or 'flow'
-    data=None,      # rows, as a `Table`; default: the training rows
+    data=None,      # rows: `Table`, DataFrame, ...; default: the training rows
     n=20_000,       # most rows used, evenly spaced
     **kwargs        # for `Mixture.fit` (n_components) or `Flow.fit` (steps, bs, lr)
 ): # the prior; kept in `learn.prior`
     "Fit a density to the latents of rows, for `sample` to draw from; `InputError` for a model without a posterior"
     if kind not in priors: raise InputError(f"prior kind={kind!r} is unknown: use {' or '.join(map(repr, priors))}")
     if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} has no posterior to fit a prior to: train a VAE')
-    ds = self.dls.train_ds if data is None else Rows(data.x, None, data.schema)
+    ds = self.dls.train_ds if data is None else Rows(Table.load(data, **({} if isinstance(data, Table) else dict(features=self.schema.features))).x)
     if not len(ds): raise InputError('the learner has no rows to fit a prior to: give some, learn.fit_prior(data=table)')
     at = ds.spaced(n)
     mu, logvar = self.collect(ds[at], Posteriors(), *ds.told(at)).chunk(2, 1)
@@ -108,6 +110,7 @@ def _draw_latents(learn, n, g, prior):
     "`n` latents from the prior, [n, latent_dim]"
     e, p = torch.randn(n, learn.model.config.latent_dim, generator=g), getattr(learn, 'prior', None)
     if prior == 'normal' or prior is None and p is None: return e
+    if isinstance(p, dict): p = Mixture(**p)  # as earlier versions kept it
     if p is None or prior is not None and not isinstance(p, priors[prior]): raise InputError(f"prior='{prior}': fit it first, learn.fit_prior('{prior}')")
     return p.draw(e, g)
 
@@ -158,6 +161,7 @@ def sample(self:Learner,
     if not isinstance(n, Integral) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
     if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} has no prior to draw from: train a VAE')
     if prior not in (None, 'normal', *priors): raise InputError(f"prior={prior!r} is unknown: use 'normal', {' or '.join(map(repr, priors))}")
+    if cond is not None and not isinstance(cond, dict): raise InputError(f'cond={cond!r}: name the conditions, such as cond=dict(era={cond!r})')
     if cond and getattr(self, 'codes', None) is None: raise InputError('the model knows no conditions: train it on dls made with cond=')
     if out is None: return pd.concat(list(_draws(self, n, seed, prior, cond)))
     with ParquetOut(out) as w:
