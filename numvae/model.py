@@ -213,9 +213,10 @@ def start_linear(model, # `VAE` or `AE` with `skip`, its scaler fitted
     "Set the linear layers to the principal components of the rows, each latent of variance 1, and the hidden layers' share to nearly nil"
     c, y = model.config, model.scaler(x.to(model.scaler.shift.device))
     mean, k = y.mean(0), min(c.latent_dim, c.n_features)
-    ev, v = torch.linalg.eigh(((y - mean).T @ (y - mean)/len(y)).double())
-    ev, v = ev.flip(0)[:k], v.flip(1)[:, :k] * (ev.flip(0)[:k] > 1e-6*ev[-1])  # a direction without variance is left out
-    s, v = ev.clamp(min=1e-4).sqrt().float(), v.float()
+    d = (y - mean).double()
+    ev, v = torch.linalg.eigh(d.T @ d/len(d))
+    ev, v = ev.flip(0)[:k], v.flip(1)[:, :k] * (ev.flip(0)[:k] > 1e-8*ev[-1])  # a direction without variance is left out
+    s, v = ev.clamp(min=1e-6).sqrt().float(), v.float()
     for p in (*model.mu.parameters(), *model.decoder[-1].parameters()): p.mul_(.01)
     model.skip_in.weight[:, :c.n_features] = 0
     model.skip_in.weight[:k, :c.n_features] = v.T/s[:, None]
