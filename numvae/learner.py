@@ -11,6 +11,7 @@ from .numerai import InputError
 from .stream import pieces, piece_rows, n_rows, ParquetOut
 from .model import VAE, VAEConfig, fit_scaler, start_linear
 from .loss import VAELoss, get_likelihood
+from .loop import TableLearner, FusedAdam
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +119,7 @@ class KeepHistory(Callback):
 
 def make_learner(dls, model, loss_func, schema, metrics=None, **kwargs):
     "A `Learner` with the metrics of the two terms, for training and validation"
-    learn = Learner(dls, model, loss_func, metrics=[LossTerm('recon'), LossTerm('kld'), *L(metrics)], **kwargs)
+    learn = TableLearner(dls, model, loss_func, metrics=[LossTerm('recon'), LossTerm('kld'), *L(metrics)], **{'opt_func': FusedAdam} | kwargs)
     if hasattr(learn, 'recorder'): learn.recorder.train_metrics = True
     learn.schema, learn.codes = schema, getattr(dls, 'codes', None)
     learn.add_cbs([o() for o in (ForgetFitted, KeepHistory, *default_cbs)])
@@ -171,7 +172,7 @@ class _Blocks:
 @contextmanager
 def undisturbed(learn):
     "Evaluation mode, and afterwards everything as it was, so that it can be used in the middle of a training"
-    names = 'dl n_iter iter xb yb pred loss loss_grad training'.split()
+    names = 'dl n_iter iter xb yb _pred loss loss_grad training'.split()
     old = {k: learn.__dict__[k] for k in names if k in learn.__dict__}
     modes = [(m, m.training) for o in (learn.model, learn.loss_func) for m in o.modules()]
     learn.model.eval(); learn.loss_func.eval()

@@ -203,16 +203,15 @@ class VAELoss(nn.Module):
         self.kld_weight, self.share = self.likelihood.kld_weight if kld_weight is None else float(kld_weight), 1.
         self.penalty = None  # for the next call: what takes the place of kld, a function of the KL terms [rows, latent_dim]
 
-    def terms(self, pred, x): # the model's tuple, the batch -> recon [rows], kld [rows]
-        params, mu, logvar = (*pred, None)[:3]  # an autoencoder has no logvar
-        return self.likelihood.nll(params, x), kl_divergence(mu, logvar)
-
-    def forward(self, pred, x):
-        recon, kld = self.terms(pred, x)
-        self.recon, self.kld = recon.detach(), kld.detach()
-        cost = kld if self.penalty is None else self.penalty(kl_terms(*(*pred, None)[1:3]))
-        loss = recon + self.share*self.kld_weight*cost
+    def cost(self, kl): # KL terms [rows, latent_dim] -> [rows], with all weights
+        cost = self.share*self.kld_weight*(kl.sum(1) if self.penalty is None else self.penalty(kl))
         self.share, self.penalty = 1., None
+        return cost
+
+    def forward(self, pred, x): # the model's tuple, the batch
+        recon, kl = self.likelihood.nll(pred[0], x), kl_terms(*(*pred, None)[1:3])  # an autoencoder has no logvar
+        self.recon, self.kld = recon.detach(), kl.detach().sum(1)
+        loss = recon + self.cost(kl)
         return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
 
     def decodes(self, pred): return self.likelihood.mean(pred[0])

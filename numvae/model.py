@@ -191,7 +191,9 @@ class VAE(_Coder):
 
     def posterior(self, x, told):
         y = self.enter(x, told)
-        h = self.encoder(y)
+        return self.heads(y, self.encoder(y))
+
+    def heads(self, y, h): # the encoder's input and output -> mu, logvar
         return self.latent_mean(y, h), self.logvar(h).clamp(-30, 20)
 
     def encode(self, x, cond=None): # [rows, features] as the table has it -> mu, logvar [rows, latent_dim]
