@@ -134,6 +134,7 @@ def _check_ids(ids, name='id'):
 # %% ../nbs/api/01_data.ipynb #c020
 def check_rows(x, names, first=0):
     "No row without any value, or `InputError`"
+    if not len(x) or (x.min() >= 0 if x.dtype.kind != 'f' else not np.isnan(x.min())): return  # nothing is missing at all
     bad = (np.isnan(x) if x.dtype.kind == 'f' else x < 0).all(1)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])

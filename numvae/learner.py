@@ -12,6 +12,7 @@ from .stream import pieces, piece_rows, n_rows, ParquetOut
 from .model import VAE, VAEConfig, fit_scaler, start_linear
 from .loss import VAELoss, get_likelihood
 from .loop import TableLearner, FusedAdam
+from .fused import by_threads, for_use
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,13 +161,17 @@ class Collect(Callback):
     def value(self): return torch.cat(self.parts)
 
 # %% ../nbs/api/04_learner.ipynb #c030
-class _Blocks:
-    "Blocks of exactly `bs` rows in order; the last is filled up with copies of its first row"
-    def __init__(self, *xs, device, bs=512): self.xs, self.device, self.bs = xs, device, bs # xs: rows, and codes of their conditions where they are known
-    def __len__(self): return -(-len(self.xs[0])//self.bs)
-    def __iter__(self):
-        for bs in zip(*[x.split(self.bs) for x in self.xs]): yield tuple(self._full(b.to(self.device)) for b in bs)
-    def _full(self, b): return torch.cat([b, b[:1].expand(self.bs-len(b), -1)]) if len(b) < self.bs else b
+def _block(x, a, device, bs=512):
+    "`bs` rows from number `a` on; the last block is filled up with copies of its first row"
+    b = x[a:a+bs].to(device)
+    return torch.cat([b, b[:1].expand(bs-len(b), -1)]) if len(b) < bs else b
+
+@contextmanager
+def _in_use(learn):
+    "The learner with `for_use` of its model"
+    model, learn.model = learn.model, for_use(learn.model)
+    try: yield learn.model
+    finally: learn.model = model
 
 # %% ../nbs/api/04_learner.ipynb #c031
 @contextmanager
@@ -190,9 +195,14 @@ def collect(self:Learner,
 )->torch.Tensor: # [rows, ...], on the CPU
     "Take `x` through the model in evaluation mode, and keep what `cb` takes"
     device = next(self.model.parameters()).device
-    others = [c for c in self.cbs if not isinstance(c, TrainEvalCallback)]
-    with undisturbed(self), self.removed_cbs(others), self.added_cbs(cb): self._do_epoch_validate(dl=_Blocks(x, *([] if cond is None else [cond]), device=device))
-    return cb.value[:len(x)]
+    def part(starts):
+        bs = ([_block(o, a, device) for o in ([x] if cond is None else [x, cond])] for a in starts)
+        return [cb.take(b[0], self.model(*b)).cpu() for b in bs]
+    starts, cb.learn = range(0, len(x), 512), self
+    with undisturbed(self), _in_use(self), torch.no_grad():
+        parts = sum(by_threads(part, starts), []) if device.type == 'cpu' else part(starts)
+    cb.learn = None
+    return torch.cat(parts)[:len(x)]
 
 # %% ../nbs/api/04_learner.ipynb #c038
 def _with_bar(pieces, total):

@@ -11,16 +11,23 @@ from .schema import Schema, names_of, find_features
 from .data import Table, Absent, open_parquet, reading, read_csv, is_path, is_csv, check_rows
 
 import json, os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
-from fastcore.all import store_attr
+from fastcore.all import patch, store_attr
 
 # %% ../nbs/api/01a_stream.ipynb #c006
 class Piece:
     "Some consecutive rows of the data: `x` [rows, features], their `index` and `era`, and the `frame` and `schema` they came in"
-    def __init__(self, x, frame, schema, index, era=None): store_attr()
+    def __init__(self, x, frame, schema, index, era=None):
+        store_attr(but='frame')
+        self.source = frame
+    @property
+    def frame(self): # a `Table`'s rows become a DataFrame only when asked for
+        if isinstance(self.source, Table): self.source = self.source.to_df()
+        return self.source
     def __len__(self): return len(self.x)
 
     def decode(self, x, dtype=None): # x: [rows, features] as the tensor has it
@@ -119,7 +126,6 @@ def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV
         check_rows(p.x, p.index, at)
         if (ids := _piece_ids(p)) is not None: seen.append(pd.util.hash_array(np.asarray(ids, dtype=object)))
         at += len(p)
-        if isinstance(p.frame, Table): p.frame = p.frame.to_df()
         yield p
     if seen: _check_hashes(np.concatenate(seen))
 
@@ -136,7 +142,7 @@ def _known(data, schema):
 def _piece_ids(p):
     "The rows' ids: an index or a column of that name, else None"
     if p.index.name == 'id': return p.index
-    if isinstance(p.frame, Table) or 'id' not in names_of(p.frame): return None
+    if isinstance(p.source, Table) or 'id' not in names_of(p.frame): return None
     return p.frame['id'] if isinstance(p.frame, pd.DataFrame) else p.frame.column('id').to_pylist()
 
 # %% ../nbs/api/01a_stream.ipynb #c017
@@ -160,14 +166,22 @@ def _keep_index(piece):
 
 # %% ../nbs/api/01a_stream.ipynb #c022
 class ParquetOut:
-    "Write pieces to a parquet file that appears only when complete"
+    "Write pieces to a parquet file that appears only when complete; a thread writes one while the next is made"
     def __init__(self, out): # path of the file
-        self.out, self.writer = Path(out), None
+        self.out, self.writer, self.thread, self.pending = Path(out), None, ThreadPoolExecutor(1), None
         self.tmp = self.out.with_name(f'.{self.out.name}.{os.getpid()}.tmp')
         if self.out.is_dir() or not self.out.parent.is_dir() or not os.access(self.out.parent, os.W_OK):
             raise InputError(f"can't write {self.out}: its folder must exist and be writable, and the name must not be a folder's")
 
     def write(self, piece): # DataFrame or Arrow table
+        self.wait()
+        self.pending = self.thread.submit(self._write, piece)
+
+    def wait(self): # for the piece before; what went wrong with it is raised here
+        p, self.pending = self.pending, None
+        if p: p.result()
+
+    def _write(self, piece):
         if self.writer is None: self.index = _keep_index(piece)
         if isinstance(piece, pd.DataFrame): piece = pa.Table.from_pandas(piece, preserve_index=self.index)
         with self._writing():
@@ -181,10 +195,21 @@ class ParquetOut:
         try: yield
         except OSError as e: raise InputError(f"can't write {self.out}: {e.strerror or e}") from None
 
-    def __enter__(self): return self
-    def __exit__(self, exc, *args):
-        try:
+# %% ../nbs/api/01a_stream.ipynb #dd46d1f3
+@patch
+def __enter__(self:ParquetOut): return self
+
+@patch
+def __exit__(self:ParquetOut, exc, *args):
+    "Give the file its name, unless something went wrong"
+    try:
+        try: self.wait() if exc is None else self.thread.shutdown()
+        except BaseException as e:
+            exc = e
+            raise
+        finally:
+            self.thread.shutdown()
             with self._writing():
                 if self.writer: self.writer.close()
                 if exc is None and self.writer: os.replace(self.tmp, self.out)
-        finally: self.tmp.unlink(missing_ok=True)
+    finally: self.tmp.unlink(missing_ok=True)
