@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['row_blocks', 'by_threads', 'scratch', 'scale_block', 'ScaledLinear', 'mse_kernel', 'level_kernel', 'by_level',
-           'any_kernel', 'LinearNLL', 'with_bias', 'folded', 'why_not', 'Fused', 'for_use']
+           'any_kernel', 'LinearNLL', 'folded', 'why_not', 'Fused', 'for_use']
 
 # %% ../nbs/api/03a_fused.ipynb #c003
 from .numerai import InputError
@@ -66,12 +66,16 @@ class ScaledLinear(torch.autograd.Function):
         by_threads(part, row_blocks(*x.shape, len(w)//2))
         ctx.save_for_backward(y)
         ctx.mark_non_differentiable(y)
+        ctx.set_materialize_grads(False)  # or zeros as large as `y` would be made
         return out, y
 
     @staticmethod
     def backward(ctx, g, _):
         y, = ctx.saved_tensors
-        def part(rows): return sum(g[r].T @ y[r] for r in rows)
+        def part(rows):
+            gw = g.new_zeros(g.shape[1], y.shape[1])
+            for r in rows: gw.addmm_(g[r].T, y[r])
+            return gw
         return None, sum(by_threads(part, row_blocks(*y.shape, g.shape[1]//2))), g.sum(0), None, None
 
 # %% ../nbs/api/03a_fused.ipynb #c018
@@ -106,32 +110,29 @@ def any_kernel(u, x, lik, shape, slope): # output, overwritten by its gradient; 
 
 # %% ../nbs/api/03a_fused.ipynb #c025
 class LinearNLL(torch.autograd.Function):
-    "Negative log likelihood of rows whose parameters are `h` [rows, hidden] times `w` [parameters, hidden]: sum, and [rows]"
+    "Negative log likelihood of rows whose parameters are `h @ w.T + b`: sum, and [rows]"
     @staticmethod
-    def forward(ctx, h, w, x, kernel, scale): # kernel(u, x): -> [rows], the gradient divided by `scale` in u
+    def forward(ctx, h, w, b, x, kernel, scale): # [rows, hidden]; [parameters, hidden], [parameters]; kernel(u, x): -> [rows], the gradient divided by `scale` in u
         nll, gh = h.new_empty(len(h)), torch.empty_like(h)
+        h1, w1 = torch.cat([h, h.new_ones(len(h), 1)], 1), torch.cat([w, b[:, None]], 1)  # the bias as one more column
         def part(rows):
-            gw = torch.zeros_like(w)
+            g = w1.new_zeros(w1.shape[1], len(w1))
             for r in rows:
-                u = torch.mm(h[r], w.T, out=scratch('u', r.stop-r.start, len(w), w))
+                u = torch.mm(h1[r], w1.T, out=scratch('u', r.stop-r.start, len(w), w))
                 nll[r] = kernel(u, x[r])
                 torch.mm(u, w, out=gh[r])
-                gw.addmm_(u.T, h[r])
-            return gw
-        gw = sum(by_threads(part, row_blocks(len(h), *w.shape[:1], w.shape[1]//2)))
-        ctx.save_for_backward(gh, gw)
+                g.addmm_(h1[r].T, u)
+            return g
+        g = sum(by_threads(part, row_blocks(len(h), *w.shape[:1], w.shape[1]//2)))
+        ctx.save_for_backward(gh, g)
         ctx.scale = scale
         ctx.mark_non_differentiable(nll)
         return nll.sum(), nll
 
     @staticmethod
     def backward(ctx, g, _):
-        gh, gw = ctx.saved_tensors
-        return gh*(g*ctx.scale), gw*(g*ctx.scale), None, None, None
-
-def with_bias(h, w, b): # [rows, hidden], weight, bias of a linear layer
-    "The layer as a product: a column of ones beside `h`, the bias beside the weight"
-    return torch.cat([h, h.new_ones(len(h), 1)], 1), torch.cat([w, b[:, None]], 1)
+        gh, gw = (o*(g*ctx.scale) for o in ctx.saved_tensors)
+        return gh, gw[:-1].T, gw[-1], None, None, None
 
 # %% ../nbs/api/03a_fused.ipynb #c027
 def folded(lin, bn, h): # `nn.Linear`, `nn.BatchNorm1d` behind it in training; [rows, hidden] -> weight, bias
@@ -186,7 +187,7 @@ class Fused:
         z = m.reparameterize(self.mu, self.logvar)
         z = z if told is None else torch.cat([z, told], 1)
         for layer in list(m.decoder)[:-1]: z = layer(z)
-        self.h, self.w = with_bias(z, *((self.lin.weight, self.lin.bias) if self.bn is None else folded(self.lin, self.bn, z)))
+        self.last = z, *((self.lin.weight, self.lin.bias) if self.bn is None else folded(self.lin, self.bn, z))
         if y.data_ptr() != x.data_ptr(): whole, rows = is_whole(y), None
         total, recon = self.nll(y, rows, whole)
         kl = kl_terms(self.mu, self.logvar)
@@ -195,13 +196,15 @@ class Fused:
         return loss/len(x) if self.loss_func.reduction == 'mean' else loss
 
     def nll(self, y, rows, whole): # rows: `y` scaled, where it is at hand -> sum, [rows]
-        h, w, lik = self.h, self.w, self.lik
-        if not whole: return LinearNLL.apply(h, w, y, lambda u,x: any_kernel(u, x, lik, self.model.decoder.shape, self.slope), 1.)
-        if isinstance(lik, MSE): return LinearNLL.apply(h, w, lik.scaler(y) if rows is None else rows, lambda u,t: mse_kernel(u, t, self.slope), 2/y.shape[1])
-        return LinearNLL.apply(h, by_level(w, lik.levels), y, lambda u,x: level_kernel(u, x, lik.levels), 1.)
+        h, w, b, lik = *self.last, self.lik
+        if not whole: return LinearNLL.apply(h, w, b, y, lambda u,x: any_kernel(u, x, lik, self.model.decoder.shape, self.slope), 1.)
+        if isinstance(lik, MSE): return LinearNLL.apply(h, w, b, lik.scaler(y) if rows is None else rows, lambda u,t: mse_kernel(u, t, self.slope), 2/y.shape[1])
+        return LinearNLL.apply(h, by_level(w, lik.levels), by_level(b, lik.levels), y, lambda u,x: level_kernel(u, x, lik.levels), 1.)
 
     @property
-    def pred(self): return F.leaky_relu(self.h @ self.w.T, self.slope).unflatten(1, self.model.decoder.shape), self.mu, self.logvar
+    def pred(self):
+        h, w, b = self.last
+        return F.leaky_relu(F.linear(h, w, b), self.slope).unflatten(1, self.model.decoder.shape), self.mu, self.logvar
 
 # %% ../nbs/api/03a_fused.ipynb #c036
 def for_use(model): # `VAE` or `AE`; another model comes back as it is
