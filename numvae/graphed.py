@@ -82,7 +82,8 @@ class Graphed:
         return (batch[0] is batch[1]) == self.same and [(b.shape, b.dtype) for b in batch] == [(b.shape, b.dtype) for b in self.ins]
 
     def __call__(self, *batch): # -> loss; gradients in `p.grad`
-        for to,b in list(zip(self.ins, batch))[1 if self.same else 0:]: to.copy_(b, non_blocking=True)
+        for i,(to,b) in enumerate(zip(self.ins, batch)):
+            if i != 1 or not self.same: to.copy_(b, non_blocking=True)
         self.share.fill_(self.loss_func.share)
         self.replay()
         self.loss_func.share, (self.loss_func.recon, self.loss_func.kld) = 1., self.terms

@@ -11,7 +11,7 @@ from .numerai import InputError
 from .stream import pieces, piece_rows, n_rows, ParquetOut
 from .model import VAE, VAEConfig, fit_scaler, start_linear
 from .loss import VAELoss, get_likelihood
-from .loop import TableLearner, FusedAdam, SmoothLoss, FetchLosses, TableProgress
+from .loop import TableLearner, FusedAdam, TableRecorder, TableProgress
 from .fused import by_threads, for_use
 
 from contextlib import contextmanager
@@ -121,10 +121,10 @@ class KeepHistory(Callback):
 def make_learner(dls, model, loss_func, schema, metrics=None, **kwargs):
     "A `Learner` with the metrics of the two terms, for training and validation"
     learn = TableLearner(dls, model, loss_func, metrics=[LossTerm('recon'), LossTerm('kld'), *L(metrics)], **{'opt_func': FusedAdam} | kwargs)
-    if hasattr(learn, 'recorder'): learn.recorder.train_metrics, learn.recorder.smooth_loss = True, SmoothLoss()
-    if hasattr(learn, 'progress'): learn.remove_cb(learn.progress).add_cb(TableProgress())
+    for name,cb in dict(recorder=TableRecorder, progress=TableProgress).items():
+        if hasattr(learn, name): learn.remove_cb(getattr(learn, name)).add_cb(cb())
     learn.schema, learn.codes = schema, getattr(dls, 'codes', None)
-    learn.add_cbs([o() for o in (ForgetFitted, KeepHistory, FetchLosses, *default_cbs)])
+    learn.add_cbs([o() for o in (ForgetFitted, KeepHistory, *default_cbs)])
     learn.forget()
     return learn
 
