@@ -162,8 +162,11 @@ class Collect(Callback):
     def value(self): return torch.cat(self.parts)
 
 # %% ../nbs/api/04_learner.ipynb #c030
-def _block(x, a, device, bs=512):
-    "`bs` rows from number `a` on; the last block is filled up with copies of its first row"
+def _block_rows(device): return 512 if device.type == 'cpu' else 8192 # that a core's cache holds; that keep a GPU busy
+
+def _block(x, a, device):
+    "The rows from number `a` on; the last block is filled up with copies of its first row"
+    bs = _block_rows(device)
     b = x[a:a+bs].to(device)
     return torch.cat([b, b[:1].expand(bs-len(b), -1)]) if len(b) < bs else b
 
@@ -199,7 +202,7 @@ def collect(self:Learner,
     def part(starts):
         bs = ([_block(o, a, device) for o in ([x] if cond is None else [x, cond])] for a in starts)
         return [cb.take(b[0], self.model(*b)).cpu() for b in bs]
-    starts, cb.learn = range(0, len(x), 512), self
+    starts, cb.learn = range(0, len(x), _block_rows(device)), self
     with undisturbed(self), _in_use(self), torch.no_grad():
         parts = sum(by_threads(part, starts), []) if device.type == 'cpu' else part(starts)
     cb.learn = None
