@@ -39,10 +39,11 @@ def _pool(n): return _pools.setdefault(n, ThreadPoolExecutor(n, 'numvae', lambda
 
 def by_threads(f,       # function of a list of slices of rows
                blocks,  # such slices
+               apart=False, # in a thread of its own even for a single block, so that a block never gives other last digits
               )->list:  # what it returned for each thread's slices, in order
     "Call `f` in torch's number of threads, without gradients"
     n = min(torch.get_num_threads(), len(blocks))
-    if n <= 1: return [torch.no_grad()(f)(blocks)]
+    if n <= 1 and not apart: return [torch.no_grad()(f)(blocks)]
     return list(_pool(n).map(torch.no_grad()(f), [blocks[i*len(blocks)//n:(i+1)*len(blocks)//n] for i in range(n)]))
 
 # %% ../nbs/api/03a_fused.ipynb #c011
@@ -73,7 +74,9 @@ class Scaling:
 
     def __call__(self, x): # rows as the table has them -> `scaler(x)`, in this thread's scratch array
         y = scratch('y', *x.shape, self.factor)
-        return torch.addcmul(self.add, y.copy_(x), self.factor, out=y) if self.whole else y.copy_(self.scaler(x))
+        if not self.whole: return y.copy_(self.scaler(x))
+        y.copy_(x)
+        return y.sub_(self.scaler.shift).mul_(self.factor) if x.is_floating_point() else torch.addcmul(self.add, y, self.factor, out=y)
 
 # %% ../nbs/api/03a_fused.ipynb #eb199e3d
 class ScaledLinear(torch.autograd.Function):
@@ -225,6 +228,10 @@ class Fused:
         return F.leaky_relu(F.linear(h, w, b), self.slope).unflatten(1, self.model.decoder.shape), self.mu, self.logvar
 
 # %% ../nbs/api/03a_fused.ipynb #c036
+class _Product(nn.Linear):
+    "A linear layer by `product`"
+    def forward(self, x): return super().forward(x) if torch.is_grad_enabled() else product(x, self.weight, self.bias)
+
 def for_use(model): # `VAE` or `AE`; another model comes back as it is
     "A copy in evaluation mode, its norms folded into the layers before them"
     if type(model) not in (VAE, AE) or any(map(_hooked, model.modules())): return model
@@ -233,4 +240,6 @@ def for_use(model): # `VAE` or `AE`; another model comes back as it is
         for i,(a,b) in enumerate(zip(s, list(s)[1:])):
             if isinstance(a, nn.Linear) and isinstance(b, nn.BatchNorm1d) and b.track_running_stats: s[i], s[i+1] = fuse_linear_bn_eval(a, b), nn.Identity()
             if hasattr(b, 'inplace'): b.inplace = not isinstance(b, nn.Dropout)  # its input is needed for nothing else
+    for o in m.modules():
+        if type(o) is nn.Linear: o.__class__ = _Product
     return m

@@ -162,7 +162,7 @@ class Collect(Callback):
     def value(self): return torch.cat(self.parts)
 
 # %% ../nbs/api/04_learner.ipynb #c030
-def _block_rows(device): return 512 if device.type == 'cpu' else 8192 # that a core's cache holds; that keep a GPU busy
+def _block_rows(device): return 1024 if device.type == 'cpu' else 8192 # that a core's cache holds; that keep a GPU busy
 
 def _block(x, a, device):
     "The rows from number `a` on; the last block is filled up with copies of its first row"
@@ -172,10 +172,13 @@ def _block(x, a, device):
 
 @contextmanager
 def _in_use(learn):
-    "The learner with `for_use` of its model"
-    model, learn.model = learn.model, for_use(learn.model)
-    try: yield learn.model
-    finally: learn.model = model
+    "The learner with `for_use` of its model; inside of another such, as it is"
+    if getattr(learn, '_used', None) is learn.model: yield
+    else:
+        model, learn.model = learn.model, for_use(learn.model)
+        learn._used = learn.model
+        try: yield
+        finally: learn.model, learn._used = model, None
 
 # %% ../nbs/api/04_learner.ipynb #c031
 @contextmanager
@@ -204,7 +207,7 @@ def collect(self:Learner,
         return [cb.take(b[0], self.model(*b)).cpu() for b in bs]
     starts, cb.learn = range(0, len(x), _block_rows(device)), self
     with undisturbed(self), _in_use(self), torch.no_grad():
-        parts = sum(by_threads(part, starts), []) if device.type == 'cpu' else part(starts)
+        parts = sum(by_threads(part, starts, apart=True), []) if device.type == 'cpu' else part(starts)
     cb.learn = None
     return torch.cat(parts)[:len(x)]
 
@@ -234,9 +237,10 @@ def stream(self:Learner,
     "Run `cb` over `data` piece by piece; returns a DataFrame, or the path when written"
     total = -(-n_rows(data)//piece_rows(len(self.schema))) if data is not None else 0
     done = (frame(p, self.collect(torch.from_numpy(p.x), cb)) for p in _with_bar(pieces(data, self.schema, absent), total))
-    if out is None: return _join(list(done))
-    with ParquetOut(out) as w:
-        for f in done: w.write(f)
+    with _in_use(self):
+        if out is None: return _join(list(done))
+        with ParquetOut(out) as w:
+            for f in done: w.write(f)
     return Path(out)
 
 # %% ../nbs/api/04_learner.ipynb #c042

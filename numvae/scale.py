@@ -14,9 +14,8 @@ from . import learner, anomaly, denoise, sample  # the jobs
 from .learner import _with_bar
 from .export import load_vae, _read_config
 
-import glob, hashlib, json, logging, math, os, platform, sys, uuid
+import glob, hashlib, json, logging, math, os, platform, sys, uuid, warnings
 from contextlib import contextmanager
-from functools import cached_property
 from inspect import signature
 from pathlib import Path
 
@@ -55,10 +54,13 @@ class Worker:
     def __init__(self, model, job, kwargs, device=None, # folder of a saved model; name of a `Learner`'s method; its arguments
                  run=None, threads=None): # name of the run, of Ray; threads of torch
         store_attr()
+        self.loaded = None
         if threads: torch.set_num_threads(max(1, int(threads)))
 
-    @cached_property
-    def learn(self): return load_vae(self.model, device=self.device)
+    @property
+    def learn(self):
+        if self.loaded is None: self.loaded = load_vae(self.model, device=self.device)
+        return self.loaded
 
     def do(self, what, out): # a path, or the arguments of `sample`
         learn, args = self.learn, what if isinstance(what, (list, tuple)) else [what]
@@ -134,14 +136,22 @@ def pool_size(have,    # CPUs and GPUs of the cluster, as `ray.cluster_resources
     most = min(workers or fit, n)
     return min(fit, most), most, gpus
 
+# %% ../nbs/api/11_scale.ipynb #s030
+def _limited(make, *args, restarts=20, **kwargs): # `Dataset.map`; its arguments; times that a worker may be started anew
+    "A dataset whose workers are not started anew for ever"
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # these names are to go in Ray 2.64
+        try: return make(*args, max_restarts=restarts, max_task_retries=restarts, **kwargs)
+        except TypeError: return make(*args, **kwargs)
+
 # %% ../nbs/api/11_scale.ipynb #s016
 def _by_ray(ray, make, items, workers, gpus, cpus): # module; arguments of `Worker`; pairs, as JSON and path
     "Names of the files, as they are done"
     least, most, gpus = pool_size(ray.cluster_resources(), len(items), workers, gpus, cpus, make['device'])
     make['device'] = 'cuda' if gpus and str(make['device']) != 'cpu' else make['device'] or 'cpu'  # of those that Ray shows to the worker
     ds = ray.data.from_items([dict(what=w, out=o) for w,o in items], override_num_blocks=min(len(items), 10_000))
-    ds = ds.map(Worker, fn_constructor_kwargs=make, num_cpus=cpus, num_gpus=gpus or None,
-                compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1))
+    ds = _limited(ds.map, Worker, fn_constructor_kwargs=make, num_cpus=cpus, num_gpus=gpus or None,
+                  compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1))
     logging.getLogger('ray.data').setLevel(logging.ERROR)
     try:
         for r in ds.iter_rows():

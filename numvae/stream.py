@@ -62,7 +62,7 @@ def _retype(t, old):
 # %% ../nbs/api/01a_stream.ipynb #c009
 def piece_rows(n_features)->int:
     "Rows of a piece: about eight million entries"
-    return max(512, 2**23 // max(n_features, 1) // 512 * 512)
+    return max(1024, 2**23 // max(n_features, 1) // 1024 * 1024)
 
 def n_rows(data)->int:
     "Number of rows of anything `pieces` takes (of a CSV file: unknown, 0)"
