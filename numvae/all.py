@@ -14,6 +14,7 @@ from . import numerai
 from .numerai import InputError
 from .schema import Schema
 from .data import *
+from .cache import *
 from .model import *
 from .loss import *
 from .learner import *

@@ -108,17 +108,22 @@ def _pick_targets(names, targets):
     return want
 
 # %% ../nbs/api/01_data.ipynb #c017
+def _labels(v): # Series, of categories or of anything -> Categorical of strings
+    "The labels of rows, each text kept once"
+    return v.array.rename_categories([str(c) for c in v.cat.categories]) if isinstance(v.dtype, pd.CategoricalDtype) else pd.Categorical(v.astype(str))
+
 def _pick_rows(marks, # DataFrame of the columns era and data_type, as far as they exist
                eras): # None, a list of eras, or a data_type
     "Mask of the rows asked for"
     if eras is None: return np.ones(len(marks), bool)
     col = 'data_type' if isinstance(eras, str) and not re.fullmatch(r'(era)?(\d+|X)', eras) else 'era'
     if col not in marks: raise InputError(f"eras={eras!r}: the data has no column '{col}'")
-    vals = marks[col].astype(str)
+    vals = pd.Series(_labels(marks[col]))
     want = {str(e) for e in listify(eras)}
     num = {era_number(e) for e in want} if col == 'era' else set()
-    keep = vals.isin(want) | (vals.map({v: era_number(v) in num for v in vals.unique()}).astype(bool) if num else False)
-    if not keep.any(): raise InputError(f"no row with {col} {some(sorted(want))}; there are: {some(sorted(vals.unique()), 8)}")
+    there = list(vals.cat.categories)
+    keep = vals.isin({v for v in there if v in want or num and era_number(v) in num})
+    if not keep.any(): raise InputError(f"no row with {col} {some(sorted(want))}; there are: {some(sorted(there), 8)}")
     return keep.to_numpy()
 
 # %% ../nbs/api/01_data.ipynb #c019
@@ -144,7 +149,7 @@ def check_rows(x, names, first=0):
 @patch(cls_method=True)
 def _finish(cls:Table, x, schema, marks, targets, absent):
     "A table from the encoded array and a DataFrame with the columns beside it"
-    ids, era = _ids(marks), pd.Categorical(marks['era'].astype(str)) if 'era' in marks else None
+    ids, era = _ids(marks), _labels(marks['era']) if 'era' in marks else None
     _check_ids(ids, ids.name)
     if absent and era is not None and schema.levels:
         (a := Absent(schema.levels)).update(x, era)
@@ -200,6 +205,8 @@ def _marks(pf, want):
     names = set(pf.schema_arrow.names)
     have = [c for c in dict.fromkeys(want) if c in names]
     t = pf.read(columns=list(dict.fromkeys(have + _index_columns(pf))), use_pandas_metadata=True)
+    for c in ('era', 'data_type'):  # few labels for many rows
+        if c in have and pa.types.is_string(t.schema.field(c).type): t = t.set_column(t.schema.get_field_index(c), c, t.column(c).dictionary_encode())
     return t.to_pandas() if t.num_columns else pd.DataFrame(index=pd.RangeIndex(pf.metadata.num_rows))
 
 # %% ../nbs/api/01_data.ipynb #c029
@@ -218,7 +225,7 @@ def _blocks(pf, schema, rows=2**16, block=128):
 def _fill(pf, schema, keep, new=np.empty): # new: makes the array, from shape and dtype
     "The tensor of a parquet file's rows `keep`, filled block by block"
     x = new((int(keep.sum()), len(schema)), schema.dtype)
-    place = np.cumsum(keep) - 1
+    place, unsaved = np.cumsum(keep) - 1, 0
     for at,j,b in _blocks(pf, schema):
         k = keep[at:at+len(b)]
         if not k.any(): continue
@@ -227,6 +234,8 @@ def _fill(pf, schema, keep, new=np.empty): # new: makes the array, from shape an
         if not k.all(): v = v[k]
         p = place[at:at+len(b)][k]
         x[p[0]:p[-1]+1, j:j+len(sub)] = v
+        unsaved += v.nbytes
+        if unsaved > 2**27 and hasattr(x, 'flush'): unsaved = x.flush() or 0  # on disk: what is written need not wait in memory
     return x
 
 # %% ../nbs/api/01_data.ipynb #c031
@@ -246,8 +255,9 @@ def _features_of(path, names, features):
     if isinstance(features, str): features = feature_set(Path(path).with_name('features.json'), features)
     return find_features(names, features)
 
-def _head(pf, features, rows=1000):
-    return pa.Table.from_batches([next(pf.iter_batches(batch_size=rows, columns=features))])
+def _head(pf, features, rows=1000, block=128): # some columns at a time: each that is open holds a page of the file in memory
+    parts = [next(pf.iter_batches(batch_size=rows, columns=features[j:j+block])) for j in range(0, len(features), block)]
+    return pa.table({n: c for p in parts for n,c in zip(p.schema.names, p.columns)})
 
 # %% ../nbs/api/01_data.ipynb #c033
 @patch(cls_method=True)
@@ -417,7 +427,7 @@ def get_device(device=None # 'cuda', 'cpu', ...; default: the GPU if there is on
 # %% ../nbs/api/01_data.ipynb #c051
 def _check_columns(t, rows):
     "No column without any value in the training rows, or `InputError`"
-    empty = torch.stack([_missing(t.x[r]).all(0) for r in torch.as_tensor(rows).split(2**16)]).all(0)
+    empty = torch.stack([_missing(t.x[r]).all(0) for r in torch.as_tensor(rows).split(max(64, 2**23//t.x.shape[1]))]).all(0)
     if not empty.any(): return
     bad = [t.features[i] for i in empty.nonzero().flatten().tolist()]
     raise InputError(f'{len(bad)} feature columns have no value in any row to train on: {some(bad)}; leave them out with features=[...], or train on more eras')

@@ -10,7 +10,7 @@ __all__ = ['DEFAULTS', 'check_out_folder', 'check_out_file', 'write_result', 'so
 
 # %% ../nbs/api/11b_jobs.ipynb #c003
 import math, os, re, sys, tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -20,17 +20,19 @@ from fastai.callback.progress import ProgressCallback
 from fastai.callback.schedule import ParamScheduler
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import set_seed
-from . import __version__, learner, denoise, sample  # denoise and sample give the Learner its methods
+from . import __version__, denoise, sample  # denoise and sample give the Learner its methods
 from .numerai import InputError, feature_set, era_number, is_target
+from .cache import *  # gives Table its `cached`
 from .data import Table, is_csv, read_csv, open_parquet, get_device
 from .stream import pieces, n_rows, ParquetOut
 from .model import VAE, numerai_vae, n_params
 from .learner import vae_learner, Latents
 from .balance import KLWarmup, active_units
-from .anomaly import score_methods
+from .anomaly import score_methods, _ready
 from .era import era_means
 from .sample import quality
 from .export import load_vae
+from .scale import no_bars
 from .report import vae_report
 from .config import read_config, config_device, model_kind
 
@@ -117,11 +119,14 @@ def pick_valid(valid # '.2', '12', '0', 'none', or eras with commas between
 def load_table(data,          # path of a parquet or CSV file
                features=None, # as `pick_features` takes it
                eras=None,     # as `pick_eras` takes it
-               targets=None   # names of target columns to keep
+               targets=None,  # names of target columns to keep
+               cache=False    # map it into memory from a copy on disk
               )->Table:
     "The table to train on"
+    if cache and is_csv(data): raise InputError(f'--cache: {data} is a CSV file; write it as parquet first, with pandas.read_csv(...).to_parquet(...)')
     if not is_csv(data): open_parquet(data)
-    return Table.load(data, features=pick_features(data, features), eras=pick_eras(eras), targets=targets)
+    load = Table.cached if cache else Table.load
+    return load(data, features=pick_features(data, features), eras=pick_eras(eras), targets=targets)
 
 # %% ../nbs/api/11b_jobs.ipynb #c022
 DEFAULTS = dict(epochs=10, lr=.005, latent_dim=32, hidden='256', warmup=0., seed=42, valid='.2')
@@ -147,7 +152,7 @@ def _sizes(hidden):
     try: return [int(o) for o in (hidden.split(',') if isinstance(hidden, str) else hidden) if str(o).strip()]
     except ValueError: raise InputError(f"--hidden {hidden}: give layer sizes with commas between, such as 256,128") from None
 
-_least = dict(epochs=1, bs=2, val_bs=1, latent_dim=1, lr=1e-12, kld_weight=0, wd=0, gamma=1e-12)
+_least = dict(epochs=1, bs=2, val_bs=1, block=1, latent_dim=1, lr=1e-12, kld_weight=0, wd=0, gamma=1e-12)
 
 # %% ../nbs/api/11b_jobs.ipynb #c025
 def _check_settings(o):
@@ -211,13 +216,10 @@ class EpochLines:
 @contextmanager
 def progress(learn, bars): # bars: draw them, or print lines only
     "Show progress as bars or as lines"
-    old = learner.progress_bar, sample.progress_bar
     if not bars:
         learn.remove_cbs(o for o in list(learn.cbs) if isinstance(o, ProgressCallback))
         learn.logger = EpochLines(learn)
-        learner.progress_bar = sample.progress_bar = lambda o, **kwargs: o
-    try: yield learn
-    finally: learner.progress_bar, sample.progress_bar = old
+    with nullcontext() if bars else no_bars(): yield learn
 
 # %% ../nbs/api/11b_jobs.ipynb #c037
 def _bars(): return sys.stdout.isatty()
@@ -234,7 +236,7 @@ def _about_run(learn, table, o):
 def train_file(data=None,   # path of a parquet or CSV file; default: the configuration file's
                out=None,    # folder of the model; default: the configuration file's
                config=None, # YAML file
-               **options    # settings: features, eras, valid, purge, bs, device and those of `DEFAULTS`
+               **options    # settings: features, eras, valid, purge, bs, cache, block, device and those of `DEFAULTS`
               ):            # the `Learner`
     "Train a VAE on a file and save it to a folder"
     o, notes = settle(config, data=data, out=out, **options)
@@ -243,10 +245,10 @@ def train_file(data=None,   # path of a parquet or CSV file; default: the config
     if not o.get('out'): raise InputError('where to? Name the folder of the model with --out')
     out, device = check_out_folder(o['out']), get_device(o.get('device'))
     cond = [c.strip() for c in (o.get('cond') or '').split(',') if c.strip()]
-    table = load_table(o['data'], o.get('features'), o.get('eras'), [c for c in cond if is_target(c)] or None)
+    table = load_table(o['data'], o.get('features'), o.get('eras'), [c for c in cond if is_target(c)] or None, o.get('cache'))
     _check_channels(o, len(table.features))
     set_seed(o['seed'])
-    dls = table.dls(o.get('bs') or 4096, o['valid'], o.get('purge'), device, val_bs=o.get('val_bs'), cond=cond)
+    dls = table.dls(o.get('bs') or 4096, o['valid'], o.get('purge'), device, val_bs=o.get('val_bs'), cond=cond, block=o.get('block'))
     if not o.get('bs'): dls.train.bs = min(batch_size(len(dls.train_ds)), len(dls.train_ds))
     with progress(new_learner(dls, o), _bars()) as learn:
         _about_run(learn, table, o)
@@ -277,6 +279,14 @@ def _read_scores(path):
     return s.set_index(names) if names else s
 
 # %% ../nbs/api/11b_jobs.ipynb #c046
+def _check_method(learn, model, method, p_values):
+    "The calibration of a method, or None; `InputError` for what the model can't score"
+    if method not in score_methods: raise InputError(f"--method {method} is unknown: use one of {', '.join(score_methods)}")
+    cal = learn.calibrations.get(method)
+    if p_values and cal is None: raise InputError(f"--p-values: {model} is not calibrated for method {method}; it is for {', '.join(learn.calibrations) or 'none, as it was trained without validation rows'}")
+    _ready(learn, method)
+    return cal
+
 def score_file(model,         # folder of a saved model
                data,          # path of a parquet or CSV file
                out,           # parquet or CSV file to write
@@ -288,9 +298,7 @@ def score_file(model,         # folder of a saved model
     "Score every row of a file, and show the most abnormal eras and rows"
     out = check_out_file(out, data)
     learn, data = load_vae(model, device=device), source(data)
-    if method not in score_methods: raise InputError(f"--method {method} is unknown: use one of {', '.join(score_methods)}")
-    era, cal = eras_of(data), learn.calibrations.get(method)
-    if p_values and cal is None: raise InputError(f"--p-values: {model} is not calibrated for method {method}; it is for {', '.join(learn.calibrations) or 'none, as it was trained without validation rows'}")
+    era, cal = eras_of(data), _check_method(learn, model, method, p_values)
     with progress(learn, _bars()): write_result(lambda o: _with_p_values(learn.anomaly_scores(data, method), cal, o) if p_values else learn.anomaly_scores(data, method, o), out)
     s = _read_scores(out)
     if p_values: print(f'{(s.q_value <= .1).sum():,} rows stand out at a false discovery rate of 10 %')

@@ -10,7 +10,7 @@ __all__ = ['TRIES', 'JOBS', 'parts_of', 'no_bars', 'Worker', 'attempt', 'pool_si
 from .numerai import InputError
 from .schema import find_features
 from .data import open_parquet
-from . import learner, anomaly, denoise, sample  # the jobs
+from . import learner, anomaly, denoise, sample
 from .learner import _with_bar
 from .export import load_vae, _read_config
 
@@ -59,6 +59,7 @@ class Worker:
 
     @property
     def learn(self):
+        from numvae import anomaly, denoise, sample  # in the worker's process too: they give the Learner its methods
         if self.loaded is None: self.loaded = load_vae(self.model, device=self.device)
         return self.loaded
 
