@@ -1,4 +1,4 @@
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 import os
 
 # Threads of OpenMP that wait should spin a moment and then sleep: sleeping at once costs a quarter of a

@@ -42,6 +42,8 @@ def train(
     eras:str=None,       # a data_type such as train, or eras such as 1-100 or 1,2,7-9; default: all
     valid:str=None,      # validation: share of the last eras, their number, a list, or none; default .2
     purge:int=None,      # eras left out beside validation; default 8, or 16 with 60-day targets
+    cache:bool=False,    # map the table into memory from a copy on disk, which the first run makes beside the file
+    block:int=None,      # shuffle blocks of so many rows, such as 1024, for a --cache larger than memory; default: single rows
     device:str=None,     # cpu, cuda, ...; default: the GPU if there is one
     seed:int=None,       # of the training; default 42
 ):
@@ -52,41 +54,51 @@ def train(
 # %% ../nbs/api/12_cli.ipynb #c008
 def score(
     model:str,  # folder of a saved model
-    data:str,   # parquet or CSV file with the model's features
-    out:str,    # file for recon, kld, elbo, score of every row: parquet, or .csv
+    data:str,   # parquet or CSV file with the model's features, or a folder of parquet files
+    out:str,    # file for recon, kld, elbo, score of every row: parquet, or .csv; for a folder: a folder
     method:str='combined', # what the score is: combined, elbo, recon, kld, joint, knn, ...
     p_values:bool=False, # columns p_value and q_value too, from the model's validation rows
+    ray:str=None,      # a folder by a Ray cluster: its address, auto, or local for one on this machine; default: this process
+    workers:int=None,  # of Ray; default: as many as have room
+    resume:bool=False, # go on with a folder: files already in OUT are kept
     device:str=None,   # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Score every row: how odd it is, higher is odder; show the most abnormal eras and rows"
-    from numvae.jobs import score_file
-    score_file(model, data, out, method, device, p_values=p_values)
+    from numvae.folders import score_path
+    score_path(model, data, out, method, device, p_values, ray=ray, workers=workers, resume=resume)
 
 # %% ../nbs/api/12_cli.ipynb #c009
 def denoise(
     model:str,  # folder of a saved model
-    data:str,   # parquet or CSV file with the model's features
-    out:str,    # file for the same table with clean features: parquet, or .csv
+    data:str,   # parquet or CSV file with the model's features, or a folder of parquet files
+    out:str,    # file for the same table with clean features: parquet, or .csv; for a folder: a folder
     expected:bool=False, # expected values as floats instead of levels
     noise:float=None,    # noise in the data: share of entries replaced (default .1), or standard deviation of continuous columns (.5)
+    ray:str=None,          # a folder by a Ray cluster: its address, auto, or local for one on this machine; default: this process
+    workers:int=None,    # of Ray; default: as many as have room
+    resume:bool=False,   # go on with a folder: files already in OUT are kept
     device:str=None,     # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Replace each feature by what the model expects of it"
-    from numvae.jobs import denoise_file
-    denoise_file(model, data, out, expected, noise, device)
+    from numvae.folders import denoise_path
+    denoise_path(model, data, out, expected, noise, device, ray=ray, workers=workers, resume=resume)
 
 # %% ../nbs/api/12_cli.ipynb #c010
 def sample(
     model:str, # folder of a saved model
     n:int,     # rows to draw
-    out:str,    # file for the synthetic rows: parquet, or .csv
+    out:str,    # file for the synthetic rows: parquet, or .csv; with --parts: a folder
     cond:str=None,   # rows of a kind, such as era=0042,target=.5, from a model trained with --cond
     seed:int=None,   # the same seed gives the same rows
+    parts:int=None,  # write a folder of so many files
+    ray:str=None,    # --parts by a Ray cluster: its address, auto, or local for one on this machine; default: this process
+    workers:int=None, # of Ray; default: as many as have room
+    resume:bool=False, # go on with --parts: files already in OUT are kept
     device:str=None, # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Draw synthetic rows with the training table's columns"
-    from numvae.jobs import sample_file
-    sample_file(model, n, out, seed, device, cond)
+    from numvae.folders import sample_path
+    sample_path(model, n, out, seed, device, cond, parts, ray=ray, workers=workers, resume=resume)
 
 # %% ../nbs/api/12_cli.ipynb #c011
 def report(
@@ -145,7 +157,7 @@ def main_parser()->argparse.ArgumentParser:
     return p
 
 # %% ../nbs/api/12_cli.ipynb #c021
-_as_options = {'valid=None': '--valid none', 'features=[...]': '--features NAME,NAME,...', "device='cpu'": '--device cpu', 'valid=': '--valid ', 'purge=': '--purge '}
+_as_options = {'valid=None': '--valid none', 'features=[...]': '--features NAME,NAME,...', "device='cpu'": '--device cpu', 'valid=': '--valid ', 'purge=': '--purge ', 'without resume': 'without --resume', "ray='local'": '--ray local', "ray=": '--ray '}
 
 def _message(e):
     "An error in one line, with options where the message speaks of arguments"

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['row_blocks', 'blocks_of', 'by_threads', 'scratch', 'product', 'Scaling', 'ScaledLinear', 'mse_kernel', 'level_kernel',
-           'by_level', 'any_kernel', 'LinearNLL', 'folded', 'why_not', 'Fused', 'for_use']
+           'by_level', 'gauss_kernel', 'calibrate', 'any_kernel', 'LinearNLL', 'folded', 'why_not', 'Fused', 'for_use']
 
 # %% ../nbs/api/03a_fused.ipynb #c003
 from .numerai import InputError
 from .model import VAE, AE, is_whole
-from .loss import MSE, Categorical, VAELoss, kl_terms
+from .loss import MSE, Gaussian, Categorical, VAELoss, kl_terms
 
-import copy, os, threading, torch, torch.nn.functional as F
+import copy, math, os, threading, torch, torch.nn.functional as F
 from concurrent.futures import ThreadPoolExecutor
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
@@ -119,6 +119,19 @@ def level_kernel(u, x, levels): # [rows, levels*features], overwritten by the gr
 def by_level(p, levels): # [features*levels, ...] -> [levels*features, ...], and the same with features for levels back
     return p.unflatten(0, (-1, levels)).transpose(0, 1).flatten(0, 1)
 
+# %% ../nbs/api/03a_fused.ipynb #e09496e7
+def gauss_kernel(u, y, var): # output, overwritten by the gradient; scaled rows, overwritten too; variance of each column -> [rows]
+    "Negative log likelihood of each row under a normal distribution around the output"
+    d = torch.sub(u, y, out=y)
+    torch.div(d, var, out=u)
+    return .5*(d.mul_(u).sum(1) + (var.log() + math.log(2*math.pi)).expand(u.shape[1]).sum())
+
+def calibrate(lik, h, w, b, x, scaling): # `Gaussian`; [rows, hidden], weight, bias; rows as the table has them; a `Scaling`
+    "Let the likelihood see each column's mean squared error, as in training it does before it judges"
+    def part(rows): return sum((product(h[r], w, b) - scaling(x[r])).square_().sum(0) for r in rows)
+    se = sum(by_threads(part, blocks_of(h, len(w), w.shape[1]//2)))/len(x)
+    lik.calibrate(se[None], torch.ones_like(se, dtype=torch.bool)[None])
+
 # %% ../nbs/api/03a_fused.ipynb #c023
 def any_kernel(u, x, lik, shape, slope): # output, overwritten by its gradient; rows as the table has them; likelihood; shape of a row's parameters -> [rows]
     "`lik.nll` of each row"
@@ -180,7 +193,7 @@ def why_not(model, loss_func)->str|None:
     "Why model and loss can't take the fused path; None where they can"
     if type(model) is not VAE: return f'the model is a {type(model).__name__}'
     if type(loss_func) is not VAELoss or loss_func.reduction not in ('mean', 'sum'): return f'the loss is a {type(loss_func).__name__} with reduction {getattr(loss_func, "reduction", None)!r}'
-    if type(loss_func.likelihood) not in (MSE, Categorical): return f'the likelihood is {type(loss_func.likelihood).__name__}'
+    if type(loss_func.likelihood) not in (MSE, Gaussian, Categorical): return f'the likelihood is {type(loss_func.likelihood).__name__}'
     if loss_func.likelihood.scaler is not model.scaler: return 'the likelihood has another scaler'
     if not len(model.encoder): return 'the encoder has no hidden layer'
     if model.skip_in is not None: return 'the model has linear layers beside it'
@@ -216,16 +229,21 @@ class Fused:
 
     def nll(self, y, whole): # target, and whether nothing is missing in it -> sum, [rows]
         h, w, b, lik = *self.last, self.lik
+        if not whole and isinstance(lik, Gaussian): return (lambda nll: (nll.sum(), nll.detach()))(lik.nll(self.params, y))  # it must see the whole batch
         if not whole: return LinearNLL.apply(h, w, b, y, lambda u,x: any_kernel(u, x, lik, self.model.decoder.shape, self.slope), 1.)
-        if isinstance(lik, MSE):
-            scaling = Scaling(lik.scaler, True)
-            return LinearNLL.apply(h, w, b, y, lambda u,x: mse_kernel(u, scaling(x), self.slope), 2/y.shape[1])
-        return LinearNLL.apply(h, by_level(w, lik.levels), by_level(b, lik.levels), y, lambda u,x: level_kernel(u, x, lik.levels), 1.)
+        if isinstance(lik, Categorical): return LinearNLL.apply(h, by_level(w, lik.levels), by_level(b, lik.levels), y, lambda u,x: level_kernel(u, x, lik.levels), 1.)
+        scaling = Scaling(lik.scaler, True)
+        if isinstance(lik, MSE): return LinearNLL.apply(h, w, b, y, lambda u,x: mse_kernel(u, scaling(x), self.slope), 2/y.shape[1])
+        if lik.training: torch.no_grad()(calibrate)(lik, h, w, b, y, scaling)
+        return LinearNLL.apply(h, w, b, y, lambda u,x: gauss_kernel(u, scaling(x), lik.var), 1.)
 
     @property
-    def pred(self):
+    def params(self):
         h, w, b = self.last
-        return F.leaky_relu(F.linear(h, w, b), self.slope).unflatten(1, self.model.decoder.shape), self.mu, self.logvar
+        return F.leaky_relu(F.linear(h, w, b), self.slope).unflatten(1, self.model.decoder.shape)
+
+    @property
+    def pred(self): return self.params, self.mu, self.logvar
 
 # %% ../nbs/api/03a_fused.ipynb #c036
 class _Product(nn.Linear):

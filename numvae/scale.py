@@ -14,7 +14,7 @@ from . import learner, anomaly, denoise, sample
 from .learner import _with_bar
 from .export import load_vae, _read_config
 
-import glob, hashlib, json, logging, math, os, platform, sys, uuid, warnings
+import glob, hashlib, json, logging, math, os, platform, shutil, sys, uuid, warnings
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -227,7 +227,11 @@ def _in_folder(model, job, items, out, resume, kwargs, **about):
     _check_job(job, {k: v for k,v in kwargs.items() if k not in _how}, items)
     about |= dict(job=job, model=hashlib.sha256(json.dumps(_read_config(Path(model)), sort_keys=True).encode()).hexdigest(),
                   settings={k: v for k,v in kwargs.items() if k not in _how and v is not None})
-    over_parts(model, job, _to_do(items, out, about, resume), **kwargs)
+    new = not out.exists()
+    try: over_parts(model, job, _to_do(items, out, about, resume), **kwargs)
+    except BaseException:
+        if new and not _files_in(out): shutil.rmtree(out, ignore_errors=True)
+        raise
     return sorted(str(o) for _,o in items)
 
 def _check_files(model, files):
