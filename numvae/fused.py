@@ -15,7 +15,7 @@ import copy, math, os, threading, torch, torch.nn.functional as F
 from concurrent.futures import ThreadPoolExecutor
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
-from fastcore.all import store_attr
+from fastcore.all import patch, store_attr
 
 # %% ../nbs/api/03a_fused.ipynb #c006
 def row_blocks(n,       # rows
@@ -227,16 +227,6 @@ class Fused:
         loss = total + self.loss_func.cost(kl).sum()
         return loss/len(x) if self.loss_func.reduction == 'mean' else loss
 
-    def nll(self, y, whole): # target, and whether nothing is missing in it -> sum, [rows]
-        h, w, b, lik = *self.last, self.lik
-        if not whole and isinstance(lik, Gaussian): return (lambda nll: (nll.sum(), nll.detach()))(lik.nll(self.params, y))  # it must see the whole batch
-        if not whole: return LinearNLL.apply(h, w, b, y, lambda u,x: any_kernel(u, x, lik, self.model.decoder.shape, self.slope), 1.)
-        if isinstance(lik, Categorical): return LinearNLL.apply(h, by_level(w, lik.levels), by_level(b, lik.levels), y, lambda u,x: level_kernel(u, x, lik.levels), 1.)
-        scaling = Scaling(lik.scaler, True)
-        if isinstance(lik, MSE): return LinearNLL.apply(h, w, b, y, lambda u,x: mse_kernel(u, scaling(x), self.slope), 2/y.shape[1])
-        if lik.training: torch.no_grad()(calibrate)(lik, h, w, b, y, scaling)
-        return LinearNLL.apply(h, w, b, y, lambda u,x: gauss_kernel(u, scaling(x), lik.var), 1.)
-
     @property
     def params(self):
         h, w, b = self.last
@@ -244,6 +234,19 @@ class Fused:
 
     @property
     def pred(self): return self.params, self.mu, self.logvar
+
+# %% ../nbs/api/03a_fused.ipynb #057bfedc
+@patch
+def nll(self:Fused, y, whole): # target, and whether nothing is missing in it -> sum, [rows]
+    "Negative log likelihood of the batch, and of each row"
+    h, w, b, lik = *self.last, self.lik
+    if not whole and isinstance(lik, Gaussian): return (lambda nll: (nll.sum(), nll.detach()))(lik.nll(self.params, y))  # it must see the whole batch
+    if not whole: return LinearNLL.apply(h, w, b, y, lambda u,x: any_kernel(u, x, lik, self.model.decoder.shape, self.slope), 1.)
+    if isinstance(lik, Categorical): return LinearNLL.apply(h, by_level(w, lik.levels), by_level(b, lik.levels), y, lambda u,x: level_kernel(u, x, lik.levels), 1.)
+    scaling = Scaling(lik.scaler, True)
+    if isinstance(lik, MSE): return LinearNLL.apply(h, w, b, y, lambda u,x: mse_kernel(u, scaling(x), self.slope), 2/y.shape[1])
+    if lik.training: torch.no_grad()(calibrate)(lik, h, w, b, y, scaling)
+    return LinearNLL.apply(h, w, b, y, lambda u,x: gauss_kernel(u, scaling(x), lik.var), 1.)
 
 # %% ../nbs/api/03a_fused.ipynb #c036
 class _Product(nn.Linear):

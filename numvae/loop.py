@@ -116,7 +116,7 @@ def _is_bf16(cb): return isinstance(cb, MixedPrecision) and cb.amp_mode == AMPMo
 
 class TableLearner(Learner):
     "A `Learner` with less work of its own, and a fast way through a step where one can be taken"
-    fast = 'auto'    # False: always the general path
+    fast = 'auto'    # False: always the general path; True: the fused step for small batches too, where it does not pay
     compile = 'auto' # `torch.compile` the general path: True, False, or where the training is long enough on a CPU
     def __call__(self, event_name):
         if '_listeners' not in vars(self): self._listeners = Listeners()
@@ -151,6 +151,10 @@ class TableLearner(Learner):
         self._done = False
 
 # %% ../nbs/api/03c_loop.ipynb #07059d89
+def _batch_numbers(learn): # that the decoder puts out for a batch
+    c = getattr(learn.model, 'config', None)
+    return 0 if c is None else c.n_features*c.n_out*(getattr(learn.dls.train, 'bs', None) or 0)
+
 @patch(as_prop=True)
 def why_general(self:TableLearner)->str|None:
     "Why training takes the general path; None where it takes a fast one"
@@ -161,6 +165,7 @@ def why_general(self:TableLearner)->str|None:
         for cb in self._listeners(self.cbs, e):
             if device == 'cpu' or not _is_bf16(cb): return f'{cb.name} listens to {e}'
     if device == 'cuda': return why_not_graph(self.model, self.loss_func)
+    if self.fast == 'auto' and _batch_numbers(self) < 2**18: return 'the batches are small'
     return 'mixed precision is on' if torch.is_autocast_enabled('cpu') else why_not(self.model, self.loss_func)
 
 # %% ../nbs/api/03c_loop.ipynb #71118206

@@ -122,9 +122,10 @@ class Student(Gaussian):
 # %% ../nbs/api/03_loss.ipynb #c019
 def _posterior_mean(log_p, x, noise, levels): # log_p: [rows, features, levels]; noise: share of entries replaced by a level drawn at random
     "Expected level by Bayes' rule, given the model's distribution and what was observed"
-    seen = F.one_hot(x.long().clamp(min=0), levels)
-    seen = torch.where(missing(x)[..., None], 1., (1-noise)*seen + noise/levels)
-    return (log_p + seen.log()).softmax(-1) @ torch.arange(levels, device=x.device).float()
+    p, where = log_p.exp(), x.long().clamp(min=0)[..., None]
+    mean = p @ torch.arange(levels, device=x.device).float()
+    own = (1-noise)*p.gather(-1, where)[..., 0].clamp(min=1e-30)  # the observed level, had no noise replaced it
+    return torch.where(missing(x), mean, (noise/levels*mean + own*where[..., 0])/(noise/levels + own))
 
 class Levels(Likelihood):
     "A distribution over levels; a subclass gives `log_probs(params)`, [rows, features, levels]"
