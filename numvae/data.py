@@ -180,7 +180,7 @@ def open_parquet(path # a parquet file
     if not path.exists(): raise InputError(f"no file {path}: check the path, or fetch Numerai's files with `numvae download`")
     if path.is_dir(): raise InputError(f'{path} is a folder: name a parquet file in it')
     if path.stat().st_size == 0: raise InputError(f'{path} is empty: fetch or write it again')
-    try: pf = pq.ParquetFile(path)
+    try: pf = pq.ParquetFile(path, pre_buffer=False)  # or it keeps all that it has read until the last row
     except (pa.ArrowException, OSError) as e: raise InputError(f'{path} is no readable parquet file, perhaps cut short: fetch or write it again ({str(e).splitlines()[0][:100]})') from None
     if pf.metadata.num_rows == 0: raise InputError(f'{path} has no rows')
     return pf

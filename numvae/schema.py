@@ -65,10 +65,11 @@ _MARKS = ('era', 'data_type', 'id')  # columns that are no features
 
 def find_features(names, features=None):
     "The feature columns among `names`, or `features` after a check that all are there"
-    if len(set(names)) < len(names): raise InputError(f"two columns are called {next(c for c in names if names.count(c) > 1)!r}: rename one")
+    have = set(names)
+    if len(have) < len(names): raise InputError(f"two columns are called {next(c for c in names if names.count(c) > 1)!r}: rename one")
     if features is not None:
         if isinstance(features, str): raise InputError(f"features='{features}': give a list of column names; the name of a set is for Table.from_parquet, which looks it up in features.json")
-        missing = [f for f in features if f not in set(names)]
+        missing = [f for f in features if f not in have]
         if missing: raise InputError(_missing_columns(missing, len(features)))
         return list(features)
     found = [c for c in names if is_feature(c)]
