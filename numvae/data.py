@@ -210,16 +210,24 @@ def _marks(pf, want):
     return t.to_pandas() if t.num_columns else pd.DataFrame(index=pd.RangeIndex(pf.metadata.num_rows))
 
 # %% ../nbs/api/01_data.ipynb #c029
+def _runs(sizes, rows): # rows of each row group; rows to reach
+    "Numbers of consecutive row groups that are read together"
+    runs, n = [[]], 0
+    for g,m in enumerate(sizes):
+        if runs[-1] and n + m > rows: runs, n = [*runs, []], 0
+        runs[-1].append(g); n += m
+    return runs
+
 def _blocks(pf, schema, rows=2**16, block=128):
     "Row and column blocks of a parquet file: first row, first column, Arrow table"
-    start = 0
-    for g in range(pf.num_row_groups):
+    start, sizes = 0, [pf.metadata.row_group(g).num_rows for g in range(pf.num_row_groups)]
+    for run in _runs(sizes, rows):
         for j in range(0, len(schema), block):
             at = start
-            for b in pf.iter_batches(batch_size=rows, row_groups=[g], columns=schema.features[j:j+block]):
+            for b in pf.iter_batches(batch_size=rows, row_groups=run, columns=schema.features[j:j+block]):
                 yield at, j, b
                 at += len(b)
-        start += pf.metadata.row_group(g).num_rows
+        start += sum(sizes[g] for g in run)
 
 # %% ../nbs/api/01_data.ipynb #c030
 def _fill(pf, schema, keep, new=np.empty): # new: makes the array, from shape and dtype

@@ -51,13 +51,13 @@ def record(run,    # function without arguments
           ):       # function that does the same again
     "Record on a GPU what `run` does"
     if device.type != 'cuda': return run
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):
-        for _ in range(3): run()
-    torch.cuda.current_stream(device).wait_stream(stream)
-    g = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(g): run()
+    with torch.cuda.device(device):
+        stream, g = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3): run()
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(g): run()
     return g.replay
 
 # %% ../nbs/api/03b_graphed.ipynb #ffebd235

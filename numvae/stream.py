@@ -10,7 +10,7 @@ from .numerai import InputError
 from .schema import Schema, names_of, find_features
 from .data import Table, Absent, open_parquet, reading, read_csv, is_path, is_csv, check_rows
 
-import json, os
+import json, os, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,14 +120,16 @@ def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV
     data = _known(data, schema)
     if not is_path(data) and len(data) == 0: raise InputError('the table has no rows')
     marker = _absent_of(data, schema) if absent and schema.levels and not isinstance(data, Table) else None
-    seen, at = [], 0
+    seen, at = None, 0
     for p in _raw_pieces(data, schema):
         if marker and p.era is not None: marker.mark(p.x, p.era)
         check_rows(p.x, p.index, at)
-        if (ids := _piece_ids(p)) is not None: seen.append(pd.util.hash_array(np.asarray(ids, dtype=object)))
+        if (ids := _piece_ids(p)) is not None:
+            if seen is None: seen = _hashes(n_rows(data))
+            seen[at:at+len(p)] = pd.util.hash_array(np.asarray(ids, dtype=object))
         at += len(p)
         yield p
-    if seen: _check_hashes(np.concatenate(seen))
+    if seen is not None: _check_hashes(seen)
 
 # %% ../nbs/api/01a_stream.ipynb #c015
 def _known(data, schema):
@@ -155,8 +157,13 @@ def _absent_of(data, schema):
     return a
 
 # %% ../nbs/api/01a_stream.ipynb #c018
+def _hashes(n): # rows
+    "Room for a number per row: in memory, or in a file where there are many"
+    return np.empty(n, 'uint64') if n <= 2**23 else np.memmap(tempfile.TemporaryFile(), 'uint64', 'w+', shape=n)
+
 def _check_hashes(h):
-    if n := len(h) - len(np.unique(h)): raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
+    h.sort()
+    if n := int((h[1:] == h[:-1]).sum()): raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
 
 # %% ../nbs/api/01a_stream.ipynb #c021
 def _keep_index(piece):
