@@ -67,13 +67,13 @@ def product(a, b, bias=None): # [n, k], [m, k], [m] -> [n, m]
 # %% ../nbs/api/03a_fused.ipynb #eef8bdf2
 class Scaling:
     "A `Scaler` for blocks of rows"
-    def __init__(self, scaler, whole): # whether nothing is missing
+    def __init__(self, scaler, whole, name='y'): # whether nothing is missing; which of the scratch arrays
         store_attr()
         self.factor = 1/scaler.scale
         self.add = -scaler.shift*self.factor
 
     def __call__(self, x): # rows as the table has them -> `scaler(x)`, in this thread's scratch array
-        y = scratch('y', *x.shape, self.factor)
+        y = scratch(self.name, *x.shape, self.factor)
         if not self.whole: return y.copy_(self.scaler(x))
         y.copy_(x)
         return y.sub_(self.scaler.shift).mul_(self.factor) if x.is_floating_point() else torch.addcmul(self.add, y, self.factor, out=y)
@@ -253,6 +253,16 @@ class _Product(nn.Linear):
     "A linear layer by `product`"
     def forward(self, x): return super().forward(x) if torch.is_grad_enabled() else product(x, self.weight, self.bias)
 
+class _Kept(nn.Module):
+    "A `Scaler` whose result stays with the batch, as `x.scaled`, until the thread scales another"
+    def __init__(self, scaler): super().__init__(); self.scaler = scaler
+    @property
+    def scale(self): return self.scaler.scale
+    def forward(self, x):
+        if x.device.type != 'cpu' or torch.is_grad_enabled(): return self.scaler(x)
+        x.scaled = Scaling(self.scaler, is_whole(x), 'kept')(x)
+        return x.scaled
+
 def for_use(model): # `VAE` or `AE`; another model comes back as it is
     "A copy in evaluation mode, its norms folded into the layers before them"
     if type(model) not in (VAE, AE) or any(map(_hooked, model.modules())): return model
@@ -263,4 +273,5 @@ def for_use(model): # `VAE` or `AE`; another model comes back as it is
             if hasattr(b, 'inplace'): b.inplace = not isinstance(b, nn.Dropout)  # its input is needed for nothing else
     for o in m.modules():
         if type(o) is nn.Linear: o.__class__ = _Product
+    m.scaler = _Kept(m.scaler)
     return m

@@ -36,7 +36,9 @@ class Likelihood(nn.Module):
         super().__init__()
         self.levels, self.scaler = levels, None  # `vae_learner` gives it the model's scaler
 
-    def scaled(self, x): return self._fill(x) if self.scaler is None else self.scaler(x)
+    def scaled(self, x): # the model in use leaves its own with the batch
+        if (y := getattr(x, 'scaled', None)) is not None: return y
+        return self._fill(x) if self.scaler is None else self.scaler(x)
     def unscaled(self, y): # in the table's units; of levels, no lower than the lowest and no higher than the highest
         y = y if self.scaler is None else self.scaler.inverse(y)
         return y.clamp(0, self.levels-1) if self.levels else y
