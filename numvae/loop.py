@@ -8,7 +8,7 @@ __all__ = ['FusedAdam', 'hears', 'Listeners', 'SmoothLoss', 'TableRecorder', 'Ta
 # %% ../nbs/api/03c_loop.ipynb #c003
 from .model import is_whole
 from .fused import Fused, why_not
-from .graphed import Plain, Graphed, compiling_pays, why_not_graph
+from .graphed import Plain, Graphed, why_not_graph
 
 import torch, warnings
 from fastcore.all import L, patch
@@ -117,7 +117,7 @@ def _is_bf16(cb): return isinstance(cb, MixedPrecision) and cb.amp_mode == AMPMo
 class TableLearner(Learner):
     "A `Learner` with less work of its own, and a fast way through a step where one can be taken"
     fast = 'auto'    # False: always the general path; True: the fused step for small batches too, where it does not pay
-    compile = 'auto' # `torch.compile` the general path: True, False, or where the training is long enough on a CPU
+    compile = False  # `torch.compile` the general path
     def __call__(self, event_name):
         if '_listeners' not in vars(self): self._listeners = Listeners()
         for o in L(event_name):
@@ -178,9 +178,9 @@ def _whole_rows(ds): # `Rows`
 def _record(self:TableLearner, batch, bf16): # (x, y) or (x, y, codes); whether autocast to bfloat16 is on
     "A recorded step, or the one that there is if nothing about it has changed"
     whole = not bf16 and batch[0] is batch[1] and why_not(self.model, self.loss_func) is None and _whole_rows(self.dl.dataset)
-    state = (whole, bf16, self.compile is True, self.model, self.loss_func, self.loss_func.kld_weight, [m.training for m in self.model.modules()], [(p.data_ptr(), p.requires_grad) for p in self.model.parameters()])
+    state = (whole, bf16, bool(self.compile), self.model, self.loss_func, self.loss_func.kld_weight, [m.training for m in self.model.modules()], [(p.data_ptr(), p.requires_grad) for p in self.model.parameters()])
     if (old := getattr(self, '_graph', None)) and old[0] == state and old[1].fits(batch): return old[1]
-    f = Fused(self.model, self.loss_func, whole=True) if whole else Plain(self.model, self.loss_func, self.compile is True)
+    f = Fused(self.model, self.loss_func, whole=True) if whole else Plain(self.model, self.loss_func, bool(self.compile))
     with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=bf16, cache_enabled=False): g = Graphed(f, self.model, self.loss_func, batch)
     self._graph = state, g
     return g
@@ -194,8 +194,7 @@ def _choose(self:TableLearner, batch):
     if why is None:
         try: return self._record(batch, torch.is_autocast_enabled('cuda'))
         except RuntimeError as e: warnings.warn(f'the training step could not be recorded as a CUDA graph, and goes on without ({e})')
-    elif self.compile and self.fast and cpu and not self._listeners(self.cbs, 'after_pred') and (self.compile is True or compiling_pays(self.n_epoch*self.n_iter, batch[0].numel())):
-        return Plain(self.model, self.loss_func, True)
+    elif self.compile and self.fast and cpu and not self._listeners(self.cbs, 'after_pred'): return Plain(self.model, self.loss_func, True)
     return False
 
 @patch
