@@ -111,7 +111,7 @@ def _ray(address): # of a cluster, 'auto' or 'local'
     "Ray, for as long as it is used"
     os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')  # else each start warns of its workers' arguments
     try: import ray, ray.data
-    except ImportError: raise InputError("ray= needs Ray: pip install 'numvae[scale]'") from None
+    except ImportError: raise InputError("ray=ADDRESS needs Ray: pip install 'numvae[scale]'") from None
     mine, local = not ray.is_initialized(), dict(include_dashboard=False, object_store_memory=2**27) if address == 'local' else {}
     try:
         if mine: ray.init(address, log_to_driver=False, logging_level='error', **local)
