@@ -191,6 +191,7 @@ def _choose(self:TableLearner, batch):
     "A fast way for batches like this one, or False"
     why, cpu = self.why_general, batch[0].device.type == 'cpu'
     if why is None and cpu: return Fused(self.model, self.loss_func)
+    if why is None and self.loss_func.penalty is not None: return None  # for this batch only: trying out would use the penalty up
     if why is None:
         try: return self._record(batch, torch.is_autocast_enabled('cuda'))
         except RuntimeError as e: warnings.warn(f'the training step could not be recorded as a CUDA graph, and goes on without ({e})')
