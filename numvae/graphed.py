@@ -38,7 +38,8 @@ def unmoved(device, *modules):
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         try: yield
         finally:
-            for b,v in kept: b.copy_(v)
+            for b,v in kept:
+                if not torch.equal(b, v): b.copy_(v)
 
 def record(run,    # function without arguments
            device, # where it computes

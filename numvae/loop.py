@@ -7,10 +7,11 @@ __all__ = ['FusedAdam', 'hears', 'Listeners', 'SmoothLoss', 'TableRecorder', 'Ta
 
 # %% ../nbs/api/03c_loop.ipynb #c003
 from .model import is_whole
-from .fused import Fused, why_not
+from .fused import Fused, at_rest, why_not
 from .graphed import Plain, Graphed, why_not_graph
 
-import torch, warnings
+import numvae, torch, warnings
+from contextlib import ExitStack
 from fastcore.all import L, patch
 from fastai.callback.core import Callback, event
 from fastai.callback.fp16 import MixedPrecision, AMPMode
@@ -134,10 +135,10 @@ class TableLearner(Learner):
         d = next(self.model.parameters()).device
         return b if all(isinstance(o, torch.Tensor) and o.device == d for o in b) else super()._set_device(b)
 
-    def __getstate__(self): return {k: v for k,v in super().__getstate__().items() if k not in ('_listeners', '_way', '_graph', '_pred')}
+    def __getstate__(self): return {k: v for k,v in super().__getstate__().items() if k not in ('_listeners', '_way', '_graph', '_pred', '_epoch')}
     def _do_epoch_train(self):
         self._way, self._done = None, False  # decided at the first batch
-        super()._do_epoch_train()
+        with ExitStack() as self._epoch: super()._do_epoch_train()
 
     def _do_one_batch(self):
         if (way := self._fast_way()) is None: return super()._do_one_batch()
@@ -178,7 +179,7 @@ def _whole_rows(ds): # `Rows`
 def _record(self:TableLearner, batch, bf16): # (x, y) or (x, y, codes); whether autocast to bfloat16 is on
     "A recorded step, or the one that there is if nothing about it has changed"
     whole = not bf16 and batch[0] is batch[1] and why_not(self.model, self.loss_func) is None and _whole_rows(self.dl.dataset)
-    state = (whole, bf16, bool(self.compile), self.model, self.loss_func, self.loss_func.kld_weight, [m.training for m in self.model.modules()], [(p.data_ptr(), p.requires_grad) for p in self.model.parameters()])
+    state = (whole, bf16, bool(self.compile), self.model, self.loss_func, self.loss_func.kld_weight, [m.training for m in self.model.modules()], [(p.data_ptr(), p.requires_grad) for p in self.model.parameters()], [b._version for b in self.model.scaler.buffers()])
     if (old := getattr(self, '_graph', None)) and old[0] == state and old[1].fits(batch): return old[1]
     f = Fused(self.model, self.loss_func, whole=True) if whole else Plain(self.model, self.loss_func, bool(self.compile))
     with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=bf16, cache_enabled=False): g = Graphed(f, self.model, self.loss_func, batch)
@@ -190,7 +191,9 @@ def _record(self:TableLearner, batch, bf16): # (x, y) or (x, y, codes); whether 
 def _choose(self:TableLearner, batch):
     "A fast way for batches like this one, or False"
     why, cpu = self.why_general, batch[0].device.type == 'cpu'
-    if why is None and cpu: return Fused(self.model, self.loss_func)
+    if why is None and cpu:
+        if numvae.spinning: self._epoch.enter_context(at_rest())
+        return Fused(self.model, self.loss_func)
     if why is None and self.loss_func.penalty is not None: return None  # for this batch only: trying out would use the penalty up
     if why is None:
         try: return self._record(batch, torch.is_autocast_enabled('cuda'))

@@ -37,8 +37,11 @@ class Likelihood(nn.Module):
         self.levels, self.scaler = levels, None  # `vae_learner` gives it the model's scaler
 
     def scaled(self, x): # the model in use leaves its own with the batch
-        if (y := getattr(x, 'scaled', None)) is not None: return y
+        if (k := getattr(x, 'kept', None)) is not None: return k.scaled()
         return self._fill(x) if self.scaler is None else self.scaler(x)
+    def error(self, params, x): # [rows, features] parameters less the scaled rows
+        k = getattr(x, 'kept', None)
+        return params.float() - self.scaled(x) if k is None else k.error(params)
     def unscaled(self, y): # in the table's units; of levels, no lower than the lowest and no higher than the highest
         y = y if self.scaler is None else self.scaler.inverse(y)
         return y.clamp(0, self.levels-1) if self.levels else y
@@ -57,10 +60,10 @@ class MSE(Likelihood):
     kld_weight, scale = .00025, 'unit'
     def entries(self, params, x): # [rows, features] both -> [rows, features]
         n = (~missing(x)).sum(1, keepdim=True).clamp(min=1)
-        return ((params.float() - self.scaled(x))**2).masked_fill(missing(x), 0.) / n
+        return (self.error(params, x)**2).masked_fill(missing(x), 0.) / n
 
     def nll(self, params, x):
-        if x.device.type == 'cpu' and is_whole(x): return torch.linalg.vector_norm(params.float() - self.scaled(x), dim=1)**2/x.shape[1]
+        if x.device.type == 'cpu' and is_whole(x): return torch.linalg.vector_norm(self.error(params, x), dim=1)**2/x.shape[1]
         return super().nll(params, x)
 
     def share(self, x): return 1. # a mean already
@@ -84,7 +87,7 @@ class Gaussian(Likelihood):
         self.var.lerp_(torch.where(n > 0, v.clamp(min=self.floor), self.var), self.momentum)
 
     def entries(self, params, x):
-        seen, se = ~missing(x), (params.float() - self.scaled(x))**2
+        seen, se = ~missing(x), self.error(params, x)**2
         if self.training: self.calibrate(se, seen)
         return (.5*(se/self.var + self.var.log() + math.log(2*math.pi))).masked_fill(~seen, 0.)
 
@@ -93,7 +96,7 @@ class Gaussian(Likelihood):
         e = torch.randn(params.shape, generator=generator).to(params.device)
         return self.unscaled(params.float() + self.var.sqrt()*e)
 
-    def distance(self, params, x): return (params.float() - self.scaled(x)).abs()/self.var.sqrt() # in standard deviations
+    def distance(self, params, x): return self.error(params, x).abs()/self.var.sqrt() # in standard deviations
     def chance(self, params, x): return torch.erfc(self.distance(params, x)/2**.5).masked_fill(missing(x), 0.)
     def clean(self, params, x, noise): # noise: standard deviation of what was added, in scaled units
         trust = (self.var/(self.var + noise**2)).expand(x.shape).masked_fill(missing(x), 0.)
@@ -108,7 +111,7 @@ class Student(Gaussian):
         self.df = int(df)
 
     def entries(self, params, x):
-        seen, se, v = ~missing(x), (params.float() - self.scaled(x))**2, self.df
+        seen, se, v = ~missing(x), self.error(params, x)**2, self.df
         if self.training: self.calibrate(se*(v+1)/(v + se.detach()/self.var), seen)
         c = math.lgamma((v+1)/2) - math.lgamma(v/2) - .5*math.log(v*math.pi)
         return (.5*self.var.log() - c + (v+1)/2*torch.log1p(se/self.var/v)).masked_fill(~seen, 0.)

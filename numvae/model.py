@@ -23,6 +23,7 @@ def missing(x # [rows, features], int8 levels or floats
 
 def is_whole(x): # as for `missing`
     "Whether nothing is missing: the least of levels is -1, that of floats NaN, where something is"
+    if (k := getattr(x, 'kept', None)) is not None: return k.whole  # the model in use has looked
     if not x.numel(): return True
     least = x.amin()
     return not (least.isnan() if x.is_floating_point() else least < 0)
