@@ -238,11 +238,11 @@ def _fill(pf, schema, keep, new=np.empty): # new: makes the array, from shape an
         k = keep[at:at+len(b)]
         if not k.any(): continue
         sub = Schema(list(b.schema.names), schema.levels, schema.step, schema.dtypes)
-        v = sub.encode(b, at=at)
-        if not k.all(): v = v[k]
         p = place[at:at+len(b)][k]
-        x[p[0]:p[-1]+1, j:j+len(sub)] = v
-        unsaved += v.nbytes
+        to = x[p[0]:p[-1]+1, j:j+len(sub)]
+        if k.all(): sub.encode(b, to, at=at)
+        else: to[:] = sub.encode(b, at=at)[k]
+        unsaved += to.nbytes
         if unsaved > 2**27 and hasattr(x, 'flush'): unsaved = x.flush() or 0  # on disk: what is written need not wait in memory
     return x
 

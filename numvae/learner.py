@@ -12,7 +12,8 @@ from .stream import pieces, piece_rows, n_rows, ParquetOut
 from .model import VAE, VAEConfig, fit_scaler, start_linear
 from .loss import VAELoss, get_likelihood
 from .loop import TableLearner, FusedAdam, TableRecorder, TableProgress
-from .fused import by_threads, for_use
+from .threads import by_threads
+from .fused import for_use
 
 from contextlib import contextmanager
 from pathlib import Path

@@ -7,7 +7,8 @@ __all__ = ['FusedAdam', 'hears', 'Listeners', 'SmoothLoss', 'TableRecorder', 'Ta
 
 # %% ../nbs/api/03c_loop.ipynb #c003
 from .model import is_whole
-from .fused import Fused, at_rest, why_not
+from .threads import at_rest
+from .fused import Fused, why_not
 from .graphed import Plain, Graphed, why_not_graph
 
 import numvae, torch, warnings

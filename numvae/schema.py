@@ -8,6 +8,7 @@ __all__ = ['LEVELS', 'Schema', 'names_of', 'column', 'find_features', 'some', 'd
 
 # %% ../nbs/api/00a_schema.ipynb #c003
 from .numerai import InputError, is_feature, is_target
+from .threads import by_threads, row_blocks
 
 from dataclasses import dataclass, field
 
@@ -183,6 +184,13 @@ def encode_column(self:Schema,
     want = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
     _complain(frame, name, raw, bad, f'is not one of the levels {want}: correct it, or read a continuous table with levels=None', at, OffGrid)
 
+# %% ../nbs/api/00a_schema.ipynb #d7cb9c9f
+def _to_rows(cols, out): # arrays [columns, rows] and, to be filled, [rows, columns]
+    cols, out = torch.from_numpy(cols), torch.from_numpy(out)
+    def part(blocks):
+        for r in blocks: out[r] = cols[:, r].contiguous().T.contiguous()  # the second is torch's own transposition, which needs the first
+    by_threads(part, row_blocks(len(out), len(cols), size=2**17))
+
 # %% ../nbs/api/00a_schema.ipynb #c033
 @patch
 def encode(self:Schema,
@@ -198,7 +206,7 @@ def encode(self:Schema,
         cols = self.features[i:i+block]
         buf = np.empty((len(cols), len(frame)), self.dtype)
         for b,c in zip(buf, cols): b[:] = self.encode_column(frame, c, at)
-        out[:, i:i+block] = buf.T
+        _to_rows(buf, out[:, i:i+block])
     return out
 
 # %% ../nbs/api/00a_schema.ipynb #c036
