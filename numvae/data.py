@@ -7,12 +7,12 @@ __all__ = ['is_path', 'is_csv', 'Table', 'Absent', 'check_rows', 'open_parquet',
            'block_order', 'windows', 'TableDL', 'get_device']
 
 # %% ../nbs/api/01_data.ipynb #c003
+from .threads import ahead
 from .numerai import InputError, is_target, feature_set, era_number, era_split, purge_eras
 from .codes import Codes
 from .schema import Schema, OffGrid, infer_schema, find_features, some, all_bytes
 
 import os, re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -374,13 +374,10 @@ def windows(ds, idxs, bs, device=None): # `Rows`; positions in order; rows of a 
         at, order = at.sort()
         x = ds[at.to(ds.x.device)]
         return order.argsort(), x.pin_memory() if torch.cuda.is_available() and not x.is_cuda else x
-    with ThreadPoolExecutor(1) as ex:
-        parts = idxs.split(window_rows(ds.x, bs))
-        ahead = ex.submit(read, parts[0]) if parts else None
-        for at,then in zip(parts, [*parts[1:], None]):
-            (place, x), ahead = ahead.result(), None if then is None else ex.submit(read, then)
-            if device is not None: x = x.to(device, non_blocking=True)
-            for a in range(0, len(at), bs): yield at[a:a+bs], x.index_select(0, place[a:a+bs].to(x.device))
+    parts = idxs.split(window_rows(ds.x, bs))
+    for (place,x),at in zip(ahead(map(read, parts)), parts):
+        if device is not None: x = x.to(device, non_blocking=True)
+        for a in range(0, len(at), bs): yield at[a:a+bs], x.index_select(0, place[a:a+bs].to(x.device))
 
 # %% ../nbs/api/01_data.ipynb #c045
 class TableDL(DataLoader):

@@ -163,7 +163,7 @@ class Collect(Callback):
     def value(self): return torch.cat(self.parts)
 
 # %% ../nbs/api/04_learner.ipynb #c030
-def _block_rows(device): return 1024 if device.type == 'cpu' else 8192 # that a core's cache holds; that keep a GPU busy
+def _block_rows(device): return 512 if device.type == 'cpu' else 8192 # that a core's cache holds; that keep a GPU busy
 
 def _block(x, a, device):
     "The rows from number `a` on; the last block is filled up with copies of its first row"

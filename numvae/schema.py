@@ -184,6 +184,16 @@ def encode_column(self:Schema,
     want = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
     _complain(frame, name, raw, bad, f'is not one of the levels {want}: correct it, or read a continuous table with levels=None', at, OffGrid)
 
+# %% ../nbs/api/00a_schema.ipynb #f31de5f7
+@patch
+def encode_columns(self:Schema, frame, names, at=0)->np.ndarray: # as for `encode_column`; [columns, rows]
+    "Some columns as the tensor stores them; in one go where they are alike and in order"
+    raw = [column(frame, c) for c in names]
+    if len({v.dtype for v in raw}) == 1:
+        v, bad = _to_levels(np.stack(raw), self.step) if self.levels else _to_floats(np.stack(raw))
+        if not bad.any(): return v
+    return np.stack([self.encode_column(frame, c, at) for c in names])
+
 # %% ../nbs/api/00a_schema.ipynb #d7cb9c9f
 def _to_rows(cols, out): # arrays [columns, rows] and, to be filled, [rows, columns]
     cols, out = torch.from_numpy(cols), torch.from_numpy(out)
@@ -202,10 +212,11 @@ def encode(self:Schema,
     "A piece of data as the tensor stores it; `InputError` for missing columns and bad values"
     find_features(names_of(frame), self.features)
     if out is None: out = np.empty((len(frame), len(self)), self.dtype)
+    few = max(1, 2**17//max(len(frame), 1))  # columns that a core's cache holds
     for i in range(0, len(self), block):
         cols = self.features[i:i+block]
         buf = np.empty((len(cols), len(frame)), self.dtype)
-        for b,c in zip(buf, cols): b[:] = self.encode_column(frame, c, at)
+        for a in range(0, len(cols), few): buf[a:a+few] = self.encode_columns(frame, cols[a:a+few], at)
         _to_rows(buf, out[:, i:i+block])
     return out
 

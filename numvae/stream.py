@@ -77,7 +77,7 @@ def _frames(data, rows):
         return
     pf = open_parquet(data)
     with reading(data):
-        for b in pf.iter_batches(batch_size=rows): yield pa.Table.from_batches([b])
+        for b in pf.iter_batches(batch_size=rows, use_threads=False): yield pa.Table.from_batches([b])
 
 # %% ../nbs/api/01a_stream.ipynb #c011
 def _frame_index(frame, at):
