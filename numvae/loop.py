@@ -19,7 +19,6 @@ from fastai.callback.fp16 import MixedPrecision, AMPMode
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Learner, Recorder, AvgSmoothLoss, CastToTensor
 from fastai.optimizer import OptimWrapper, pytorch_hp_map
-from torch.optim.adam import adam
 
 # %% ../nbs/api/03c_loop.ipynb #c006
 class FusedAdam(OptimWrapper):
@@ -42,14 +41,15 @@ class FusedAdam(OptimWrapper):
         o = self.opt
         if closure or not o.defaults['fused'] or o._optimizer_step_pre_hooks or o._optimizer_step_post_hooks: return o.step(closure)
         groups = [(pg, [p for p in pg['params'] if p.grad is not None]) for pg in o.param_groups]
-        if not all(o.state[p] for _,ps in groups for p in ps): return o.step()  # the first time, which makes the state
+        made = all(o.state[p] for _,ps in groups for p in ps)  # the first step makes the state
+        if not made or len({(p.device, p.dtype) for _,ps in groups for p in ps}) > 1: return o.step()
         for pg,ps in groups: self.update(pg, ps, [o.state[p] for p in ps])
 
     @torch.no_grad()
     def update(self, pg, ps, states): # a parameter group, its parameters with gradients, their state
         avgs, sqrs, steps = ([s[k] for s in states] for k in ('exp_avg', 'exp_avg_sq', 'step'))
-        adam(ps, [p.grad for p in ps], avgs, sqrs, [], steps, fused=True, amsgrad=False, has_complex=False, grad_scale=None, found_inf=None,
-             beta1=pg['betas'][0], beta2=pg['betas'][1], lr=pg['lr'], eps=pg['eps'], weight_decay=0., maximize=False)
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(ps, [p.grad for p in ps], avgs, sqrs, [], steps, lr=pg['lr'], beta1=pg['betas'][0], beta2=pg['betas'][1], weight_decay=0., eps=pg['eps'], amsgrad=False, maximize=False)
 
     @property
     def hypers(self): return [dict(lr=pg['lr'], mom=pg['betas'][0], sqr_mom=pg['betas'][1], eps=pg['eps'], wd=pg['decay']) for pg in self.opt.param_groups]
@@ -58,9 +58,11 @@ class FusedAdam(OptimWrapper):
         for pg in self.opt.param_groups:
             for p in pg['params']: p.grad = None
 
-    def set_hyper(self, k, v): # a number, which schedules set in every batch, without the detour over lists
-        if not isinstance(v, (int, float)) or k not in ('lr', 'mom', 'wd'): return super().set_hyper(k, v)
-        for pg in self.opt.param_groups: pg.update(dict(betas=(v, pg['betas'][1])) if k == 'mom' else {self.bwd_map[k]: v})
+# %% ../nbs/api/03c_loop.ipynb #6f9ddd36
+@patch
+def set_hyper(self:FusedAdam, k, v): # a number, which schedules set in every batch, without the detour over lists
+    if not isinstance(v, (int, float)) or k not in ('lr', 'mom', 'wd'): return OptimWrapper.set_hyper(self, k, v)
+    for pg in self.opt.param_groups: pg.update(dict(betas=(v, pg['betas'][1])) if k == 'mom' else {self.bwd_map[k]: v})
 
 # %% ../nbs/api/03c_loop.ipynb #c009
 def hears(cb, name): # callback, event
@@ -71,7 +73,7 @@ class Listeners:
     "Which callbacks of a list hear which event, in their order; looked up once for each list"
     def __init__(self): self.cbs, self.table = [], {}
     def __call__(self, cbs, name):
-        if len(cbs) != len(self.cbs) or any(a is not b for a,b in zip(cbs, self.cbs)): self.cbs, self.table = list(cbs), {}
+        if cbs.items != self.cbs: self.cbs, self.table = list(cbs), {}
         if name not in self.table:
             if not hasattr(event, name): raise Exception(f'missing {name}')
             self.table[name] = [cb for cb in cbs.sorted('order') if hears(cb, name) and type(cb) is not CastToTensor]  # batches of a table are plain tensors
@@ -122,7 +124,7 @@ class TableLearner(Learner):
     compile = False  # `torch.compile` the general path
     def __call__(self, event_name):
         if '_listeners' not in vars(self): self._listeners = Listeners()
-        for o in L(event_name):
+        for o in ([event_name] if isinstance(event_name, str) else L(event_name)):
             for cb in self._listeners(self.cbs, o): cb(o)
 
     @property
