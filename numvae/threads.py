@@ -24,9 +24,17 @@ def row_blocks(n,       # rows
 _pools = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a forked process has none of the threads
 
-_kept = threading.local()
+_kept, _lock = threading.local(), threading.Lock()
 
-def _pool(n): return _pools.setdefault(n, ThreadPoolExecutor(n, 'numvae', lambda: torch.set_num_threads(1)))
+def _pool(n):
+    "As many threads, in each of which torch has no others"
+    with _lock:
+        if n not in _pools:
+            own, all_there = torch.get_num_threads(), threading.Barrier(n)
+            _pools[n] = ThreadPoolExecutor(n, 'numvae', lambda: torch.set_num_threads(1))
+            list(_pools[n].map(lambda _: all_there.wait(), range(n)))
+            torch.set_num_threads(own)  # torch takes the last setting, of any thread, for those to come
+        return _pools[n]
 def _threads(): return getattr(_kept, 'threads', None) or torch.get_num_threads()
 
 def by_threads(f,       # function of a list of slices of rows
