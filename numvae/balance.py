@@ -10,7 +10,7 @@ __all__ = ['balances', 'KLWarmup', 'CyclicalKL', 'FreeBits', 'Capacity', 'GECO',
 from .numerai import InputError
 from .model import VAE, missing
 from .loss import MSE, Gaussian, kl_terms
-from .learner import Collect, balances, default_cbs, vae_learner
+from .learner import Collect, balances, default_cbs, undisturbed, vae_learner
 
 import math, warnings
 import numpy as np, pandas as pd, torch
@@ -161,10 +161,10 @@ class CollapseWatch(Callback):
     order = 70
     def before_fit(self): self.look = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
     def after_fit(self):
-        if not self.look or not (len(self.dls.valid_ds) or len(self.dls.train_ds)): return
-        r = self.learn.latent_report(n=1000)
-        k = r.attrs['active']
-        if k == 0 and np.isfinite(r['var']).all(): warnings.warn('the posterior has collapsed: no latent varies with the row. Train with cbs=KLWarmup() or FreeBits(), a smaller kld_weight, or for longer; learn.latent_report() shows the latents')
+        ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
+        if not self.look or len(ds) < 2: return
+        with undisturbed(self.learn), torch.no_grad(): var = self.model(ds.thin(1000).to(next(self.model.parameters()).device))[1].float().var(0)
+        if (var <= .01).all(): warnings.warn('the posterior has collapsed: no latent varies with the row. Train with cbs=KLWarmup() or FreeBits(), a smaller kld_weight, or for longer; learn.latent_report() shows the latents')
 
 default_cbs[:] = [o for o in default_cbs if o.__name__ != 'CollapseWatch'] + [CollapseWatch]
 
