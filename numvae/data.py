@@ -7,7 +7,7 @@ __all__ = ['is_path', 'is_csv', 'Table', 'Absent', 'check_rows', 'open_parquet',
            'block_order', 'windows', 'TableDL', 'get_device']
 
 # %% ../nbs/api/01_data.ipynb #c003
-from .threads import ahead
+from .threads import ahead, gather
 from .numerai import InputError, is_target, feature_set, era_number, era_split, purge_eras
 from .codes import Codes
 from .schema import Schema, OffGrid, infer_schema, find_features, some, all_bytes
@@ -346,7 +346,7 @@ class Rows:
     def __getitem__(self, i): # i: a number, or a range or tensor of them
         if isinstance(i, range): i = slice(i.start, i.stop)
         if self.idx is not None: i = self.idx[i]
-        return self.x.index_select(0, i) if isinstance(i, torch.Tensor) and i.ndim else self.x[i]
+        return gather(self.x, i) if isinstance(i, torch.Tensor) and i.ndim else self.x[i]
     def spaced(self, n): # at most `n` positions, evenly spaced
         m = min(n, len(self))
         return (torch.arange(m)*(len(self)-1)//max(m-1, 1)).tolist()
@@ -377,7 +377,7 @@ def windows(ds, idxs, bs, device=None): # `Rows`; positions in order; rows of a 
     parts = idxs.split(window_rows(ds.x, bs))
     for (place,x),at in zip(ahead(map(read, parts)), parts):
         if device is not None: x = x.to(device, non_blocking=True)
-        for a in range(0, len(at), bs): yield at[a:a+bs], x.index_select(0, place[a:a+bs].to(x.device))
+        for a in range(0, len(at), bs): yield at[a:a+bs], gather(x, place[a:a+bs].to(x.device))
 
 # %% ../nbs/api/01_data.ipynb #c045
 class TableDL(DataLoader):

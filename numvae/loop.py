@@ -195,7 +195,7 @@ def _choose(self:TableLearner, batch):
     "A fast way for batches like this one, or False"
     why, cpu = self.why_general, batch[0].device.type == 'cpu'
     if why is None and cpu:
-        if numvae.spinning: self._epoch.enter_context(at_rest())
+        if numvae.spinning or torch.get_num_threads() <= 2: self._epoch.enter_context(at_rest())  # or waking the second costs more than it does
         return Fused(self.model, self.loss_func)
     if why is None and self.loss_func.penalty is not None: return None  # for this batch only: trying out would use the penalty up
     if why is None:
