@@ -26,12 +26,15 @@ os.register_at_fork(after_in_child=_pools.clear)  # a forked process has none of
 
 _kept, _lock = threading.local(), threading.Lock()
 
+def _alone(): # torch.get_num_threads: or the thread would take torch's default at its first operation, and forget this
+    torch.get_num_threads(); torch.set_num_threads(1)
+
 def _pool(n):
     "As many threads, in each of which torch has no others"
     with _lock:
         if n not in _pools:
             own, all_there = torch.get_num_threads(), threading.Barrier(n)
-            _pools[n] = ThreadPoolExecutor(n, 'numvae', lambda: torch.set_num_threads(1))
+            _pools[n] = ThreadPoolExecutor(n, 'numvae', _alone)
             list(_pools[n].map(lambda _: all_there.wait(), range(n)))
             torch.set_num_threads(own)  # torch takes the last setting, of any thread, for those to come
         return _pools[n]
