@@ -11,7 +11,7 @@ from .threads import at_rest
 from .fused import Fused, why_not
 from .graphed import Plain, Graphed, why_not_graph
 
-import numvae, torch, warnings
+import torch, warnings
 from contextlib import ExitStack
 from fastcore.all import L, patch
 from fastai.callback.core import Callback, event
@@ -195,7 +195,7 @@ def _choose(self:TableLearner, batch):
     "A fast way for batches like this one, or False"
     why, cpu = self.why_general, batch[0].device.type == 'cpu'
     if why is None and cpu:
-        if numvae.spinning or torch.get_num_threads() <= 2: self._epoch.enter_context(at_rest())  # or waking the second costs more than it does
+        self._epoch.enter_context(at_rest())
         return Fused(self.model, self.loss_func)
     if why is None and self.loss_func.penalty is not None: return None  # for this batch only: trying out would use the penalty up
     if why is None:

@@ -6,7 +6,7 @@
 __all__ = ['row_blocks', 'by_threads', 'at_rest', 'gather', 'ahead', 'scratch']
 
 # %% ../nbs/api/00_threads.ipynb #567f9016
-import os, threading, torch
+import numvae, os, threading, torch
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -52,8 +52,12 @@ def by_threads(f,       # function of a list of slices of rows
 # %% ../nbs/api/00_threads.ipynb #e9343f55
 @contextmanager
 def at_rest():
-    "torch's own threads have nothing to do, while `by_threads` goes on with as many as before"
-    _kept.threads = n = _threads()
+    "torch's own threads, where they are better left alone, have nothing to do; `by_threads` goes on with as many as before"
+    n, within = torch.get_num_threads(), getattr(_kept, 'threads', None)
+    if within or n > 2 and not numvae.spinning:
+        yield
+        return
+    _kept.threads = n
     torch.set_num_threads(1)
     try: yield
     finally:
