@@ -75,7 +75,7 @@ def _frames(data, rows):
     if not is_path(data):
         for i in range(0, len(data), rows): yield data[i:i+rows] if isinstance(data, Table) else data.iloc[i:i+rows]
         return
-    pf = open_parquet(data)
+    pf, rows = open_parquet(data), max(1024, rows - 512)  # a column that is open takes memory too
     with reading(data):
         for b in pf.iter_batches(batch_size=rows, use_threads=False): yield pa.Table.from_batches([b])
 
