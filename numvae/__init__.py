@@ -1,8 +1,8 @@
 __version__ = "0.4.0"
 import os, sys
 
-# Threads of OpenMP that wait should spin a moment and then sleep: sleeping at once costs a quarter of a
-# training's speed, and spinning on makes it many times slower where other work shares the cores. It counts
+# Threads of OpenMP that wait should spin a moment and then sleep: sleeping at once makes a training
+# slower, and so does spinning on, far more, where other work shares the cores. It counts
 # only if set before torch is loaded; where it is too late, the fused step of a training lets these threads rest.
 # A value of your own is kept.
 spinning = 'torch' in sys.modules and not {'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'} & os.environ.keys()

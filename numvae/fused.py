@@ -10,7 +10,7 @@ __all__ = ['blocks_of', 'product', 'Scaling', 'Linear', 'activate', 'through', '
 # %% ../nbs/api/03a_fused.ipynb #c003
 from .numerai import InputError
 from .threads import row_blocks, by_threads, scratch
-from .model import VAE, AE, is_whole, missing
+from .model import VAE, AE, LOGVAR_RANGE, is_whole, missing
 from .loss import MSE, Gaussian, Categorical, VAELoss
 
 import copy, math, torch, torch.nn.functional as F
@@ -198,7 +198,7 @@ class Drawn(torch.autograd.Function):
     @staticmethod
     def forward(ctx, heads, e): # mu and logvar side by side [rows, 2*latent_dim]; standard normal numbers [rows, latent_dim]
         mu, free = heads.chunk(2, 1)
-        logvar = free.clamp(-30, 20)
+        logvar = free.clamp(*LOGVAR_RANGE)
         s = (logvar/2).exp_()
         v = s*s
         kl = torch.addcmul(v - 1, mu, mu).sub_(logvar).mul_(.5)
@@ -278,7 +278,7 @@ class Fused:
     @property
     def pred(self):
         mu, logvar = self.heads.chunk(2, 1)
-        return self.params, mu, logvar.clamp(-30, 20)
+        return self.params, mu, logvar.clamp(*LOGVAR_RANGE)
 
 # %% ../nbs/api/03a_fused.ipynb #057bfedc
 @patch

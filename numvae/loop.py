@@ -115,9 +115,6 @@ class TableProgress(ProgressCallback):
         if getattr(self.pbar, 'last_v', None) == self.iter+1 and hasattr(self, 'smooth_loss'): self.pbar.comment = f'{self.smooth_loss.item():.4f}'
 
 # %% ../nbs/api/03c_loop.ipynb #0e9decbc
-_within = dict(cpu=['after_pred'], cuda=['after_pred', 'after_loss', 'before_backward'])  # events for which a fast way has no room
-def _is_bf16(cb): return isinstance(cb, MixedPrecision) and cb.amp_mode == AMPMode.BF16
-
 class TableLearner(Learner):
     "A `Learner` with less work of its own, and a fast way through a step where one can be taken"
     fast = 'auto'    # False: always the general path; True: the fused step for small batches too, where it does not pay
@@ -141,7 +138,9 @@ class TableLearner(Learner):
     def __getstate__(self): return {k: v for k,v in super().__getstate__().items() if k not in ('_listeners', '_way', '_graph', '_pred', '_epoch')}
     def _do_epoch_train(self):
         self._way, self._done = None, False  # decided at the first batch
-        with ExitStack() as self._epoch: super()._do_epoch_train()
+        with ExitStack() as self._epoch:
+            try: super()._do_epoch_train()
+            finally: del self._epoch
 
     def _do_one_batch(self):
         if (way := self._fast_way()) is None: return super()._do_one_batch()
@@ -155,6 +154,9 @@ class TableLearner(Learner):
         self._done = False
 
 # %% ../nbs/api/03c_loop.ipynb #07059d89
+_within = dict(cpu=['after_pred'], cuda=['after_pred', 'after_loss', 'before_backward'])  # events for which a fast way has no room
+def _is_bf16(cb): return isinstance(cb, MixedPrecision) and cb.amp_mode == AMPMode.BF16
+
 def _batch_numbers(learn): # that the decoder puts out for a batch
     c = getattr(learn.model, 'config', None)
     return 0 if c is None else c.n_features*c.n_out*(getattr(learn.dls.train, 'bs', None) or 0)
@@ -195,7 +197,7 @@ def _choose(self:TableLearner, batch):
     "A fast way for batches like this one, or False"
     why, cpu = self.why_general, batch[0].device.type == 'cpu'
     if why is None and cpu:
-        self._epoch.enter_context(at_rest())
+        if hasattr(self, '_epoch'): self._epoch.enter_context(at_rest())  # a batch by itself has no end at which they would wake
         return Fused(self.model, self.loss_func)
     if why is None and self.loss_func.penalty is not None: return None  # for this batch only: trying out would use the penalty up
     if why is None:

@@ -75,7 +75,7 @@ def _frames(data, rows):
     if not is_path(data):
         for i in range(0, len(data), rows): yield data[i:i+rows] if isinstance(data, Table) else data.iloc[i:i+rows]
         return
-    pf, rows = open_parquet(data), max(1024, rows - 512)  # a column that is open takes memory too
+    pf, rows = open_parquet(data), max(1024, rows - 512)  # a column that is open takes memory too; to share out so few rows costs threads more than it saves
     with reading(data):
         for b in pf.iter_batches(batch_size=rows, use_threads=False): yield pa.Table.from_batches([b])
 

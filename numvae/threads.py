@@ -38,6 +38,7 @@ def _pool(n):
             list(_pools[n].map(lambda _: all_there.wait(), range(n)))
             torch.set_num_threads(own)  # torch takes the last setting, of any thread, for those to come
         return _pools[n]
+
 def _threads(): return getattr(_kept, 'threads', None) or torch.get_num_threads()
 
 def by_threads(f,       # function of a list of slices of rows
