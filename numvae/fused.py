@@ -26,10 +26,12 @@ def blocks_of(x, width, least): # tensor with these rows; numbers in a row of th
 # %% ../nbs/api/03a_fused.ipynb #c9defc9d
 _onednn = getattr(torch.ops.mkldnn, '_linear_pointwise', None) if torch.backends.mkldnn.is_available() else None
 
-def product(a, b, bias=None): # [n, k], [m, k], [m] -> [n, m]
+def product(a, b, bias=None, slope=1.): # [n, k], [m, k], [m]; of a LeakyReLU behind it -> [n, m]
     "`a @ b.T + bias`, without gradients"
-    if _onednn is None or a.device.type != 'cpu' or a.dtype != torch.float32: return F.linear(a, b, bias)
-    return _onednn(a, b, bias, 'none', [], '')
+    if _onednn is None or a.device.type != 'cpu' or a.dtype != torch.float32: return activate(F.linear(a, b, bias), slope)
+    return _onednn(a, b, bias, 'none', [], '') if slope == 1 else _onednn(a, b, bias, 'leaky_relu', [slope], '')
+
+def activate(u, slope): return u if slope == 1 else F.leaky_relu_(u, slope) # output of a layer, overwritten; slope of its LeakyReLU, 1: none
 
 # %% ../nbs/api/03a_fused.ipynb #eef8bdf2
 class Scaling:
@@ -83,8 +85,6 @@ class Linear(torch.autograd.Function):
         return gx, gw if s is None else s.unfold(gw, gb), gb, None, None
 
 # %% ../nbs/api/03a_fused.ipynb #c018
-def activate(u, slope): return u if slope == 1 else F.leaky_relu_(u, slope) # output of the last layer, overwritten; slope of its LeakyReLU, 1: none
-
 def through(g, u, slope): # gradient behind the activation; its output, overwritten by the gradient before it
     if slope == 1: return u.copy_(g) if g is not u else u
     return torch.ops.aten.leaky_relu_backward.grad_input(g, u, slope, True, grad_input=u)
@@ -294,26 +294,28 @@ def nll(self:Fused, y, whole): # target, and whether nothing is missing in it ->
     return by(lambda u,x: gauss_kernel(u, x, self.scaling, lik.var, self.slope))
 
 # %% ../nbs/api/03a_fused.ipynb #c036
-class _Product(nn.Linear):
-    "A linear layer by `product`"
-    def forward(self, x): return super().forward(x) if torch.is_grad_enabled() else product(x, self.weight, self.bias)
+class InferenceLinear(nn.Module):
+    "A linear layer by `product`, and the LeakyReLU behind it where there is one"
+    def __init__(self, weight, bias=None, slope=1.): # [out, in], [out]; slope 1: no activation
+        super().__init__()
+        self.slope = slope
+        self.weight, self.bias = (None if p is None else nn.Parameter(p.detach().clone()) for p in (weight, bias))
 
-class Kept:
-    "What `Scaling.rows` made of a batch, until the thread takes another"
-    def __init__(self, scaling, x): self.whole = is_whole(x); self.scaling, self.rows = scaling, scaling.rows(x, self.whole)
-    def scaled(self): return self.rows*self.scaling.factor - self.scaling.shift if self.scaling.left else self.rows
-    def error(self, params): return self.scaling.error(params, self.rows, None if params.requires_grad else scratch('error', *self.rows.shape, params))  # until the next
+    def forward(self, x): # [rows, in] -> [rows, out]
+        if not torch.is_grad_enabled(): return product(x, self.weight, self.bias, self.slope)
+        return F.leaky_relu(F.linear(x, self.weight, self.bias), self.slope)
 
-class _Enter:
-    "`VAE.enter` of a model whose layers have taken over the scaling"
-    def __init__(self, scaling): self.scaling = scaling
-    def __call__(self, x, told):
+class FoldedScaler(nn.Module):
+    "What is left of a `Scaler` whose shift and scale a layer has taken over"
+    def __init__(self, scaling):
+        super().__init__()
+        self.scaling = scaling
+
+    def forward(self, x): # [rows, features] as the table has them -> what the layer takes
         s = self.scaling
-        if x.device.type == 'cpu' and not torch.is_grad_enabled():
-            x.kept = Kept(s, x)
-            y = x.kept.rows
-        else: y = torch.where(missing(x), s.fill, x) if s.left else s.scaler(x)
-        return y if told is None else torch.cat([y, told], 1)
+        if not s.left: return s.scaler(x)
+        if not is_whole(x): return torch.where(missing(x), s.fill, x)
+        return x if x.dtype == s.factor.dtype else scratch('rows', *x.shape, s.factor).copy_(x)
 
 # %% ../nbs/api/03a_fused.ipynb #35d92601
 @torch.no_grad()
@@ -321,17 +323,28 @@ def _take_over(lin, scaling, n): # a layer whose first `n` inputs are features
     w, b = scaling.fold(lin.weight[:, :n], lin.weight.new_zeros(len(lin.weight)) if lin.bias is None else lin.bias)
     lin.weight, lin.bias = nn.Parameter(torch.cat([w, lin.weight[:, n:]], 1)), nn.Parameter(b)
 
+def _for_inference(m): # a module in evaluation mode, changed in place
+    "Its linear layers by `InferenceLinear`, norms and LeakyReLUs behind them included"
+    for name, o in list(m.named_children()):
+        if type(o) is nn.Linear: setattr(m, name, InferenceLinear(o.weight, o.bias))
+        if not isinstance(o, nn.Sequential):
+            continue
+        layers = list(o)
+        if len(layers) > 1 and isinstance(layers[0], nn.Linear) and isinstance(layers[1], nn.BatchNorm1d) and layers[1].track_running_stats:
+            layers[:2] = [fuse_linear_bn_eval(*layers[:2])]
+        if len(layers) > 1 and type(layers[0]) is nn.Linear and isinstance(layers[1], nn.LeakyReLU):
+            layers[:2] = [InferenceLinear(layers[0].weight, layers[0].bias, layers[1].negative_slope)]
+        o._modules.clear()
+        o.extend(l for l in layers if not isinstance(l, nn.Dropout))
+        _for_inference(o)
+
 def for_use(model): # `VAE` or `AE`; another model comes back as it is
     "A copy in evaluation mode, its norms and its scaling folded into the layers"
     if type(model) not in (VAE, AE) or any(map(_hooked, model.modules())): return model
     m = copy.deepcopy(model).eval()
-    for s in [o for o in m.modules() if isinstance(o, nn.Sequential)]:
-        for i,(a,b) in enumerate(zip(s, list(s)[1:])):
-            if isinstance(a, nn.Linear) and isinstance(b, nn.BatchNorm1d) and b.track_running_stats: s[i], s[i+1] = fuse_linear_bn_eval(a, b), nn.Identity()
-            if hasattr(b, 'inplace'): b.inplace = not isinstance(b, nn.Dropout)  # its input is needed for nothing else
-    m.enter = _Enter(Scaling(m.scaler, 'kept'))
-    first = [m.encoder[0][0]] if len(m.encoder) else [getattr(m, k) for k in ('mu', 'logvar') if hasattr(m, k)]
-    for lin in [*first, *([] if m.skip_in is None else [m.skip_in])]: _take_over(lin, m.enter.scaling, m.config.n_features)
-    for o in m.modules():
-        if type(o) is nn.Linear: o.__class__ = _Product
+    m.scaler, n = FoldedScaler(Scaling(m.scaler)), m.config.n_features
+    first = [m.encoder[0][0]] if len(m.encoder) else [m.mu, getattr(m, 'logvar', None)]
+    for lin in (*first, m.skip_in):
+        if lin is not None: _take_over(lin, m.scaler.scaling, n)
+    _for_inference(m)
     return m

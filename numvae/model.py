@@ -24,7 +24,6 @@ def missing(x # [rows, features], int8 levels or floats
 
 def is_whole(x): # as for `missing`
     "Whether nothing is missing: the least of levels is -1, that of floats NaN, where something is"
-    if (k := getattr(x, 'kept', None)) is not None: return k.whole  # the model in use has looked
     if not x.numel(): return True
     least = x.amin()
     return not (least.isnan() if x.is_floating_point() else least < 0)
@@ -42,6 +41,11 @@ class Scaler(nn.Module):
         return y if x.device.type == 'cpu' and is_whole(x) else torch.where(missing(x), self.fill, y)
 
     def inverse(self, y): return y*self.scale + self.shift # back to the table's units
+
+    def error(self, params, x, whole=None): # [rows, features] a network's outputs; the rows as the table has them, and whether nothing is missing in them
+        "The outputs less the scaled rows; where nothing is missing and nothing to shift, in one pass"
+        if x.device.type != 'cpu' or self.shift.any() or not (is_whole(x) if whole is None else whole): return params.float() - self(x)
+        return torch.addcmul(params.float(), x.to(self.scale.dtype), -1/self.scale)
 
 # %% ../nbs/api/02_model.ipynb #c009
 def _moments(x, rows=2**16):
