@@ -12,13 +12,12 @@ from .numerai import InputError
 from .stream import pieces, n_rows
 from .model import missing
 from .loss import kl_divergence
-from .learner import Collect, forgetters
+from .learner import Collect, VAELearner, forgetters
 
 import math
 from functools import cached_property, partial
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr
-from fastai.learner import Learner
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -238,9 +237,8 @@ forgetters['scores'] = _forget_scores
 
 # %% ../nbs/api/06_anomaly.ipynb #c028
 @patch
-def scorer(self:Learner, method)->Method: # name from `score_methods`, or a `Method`
+def scorer(self:VAELearner, method)->Method: # name from `score_methods`, or a `Method`
     "The learner's method of that name; `InputError` lists the names"
-    if not hasattr(self, 'scorers'): self.forget()  # made before this module was imported
     if isinstance(method, Method): return self.scorers.setdefault(method, method)
     if method not in score_methods: raise InputError(f"method='{method}' is unknown: use one of {', '.join(score_methods)}")
     return self.scorers.setdefault(method, score_methods[method]())
@@ -287,7 +285,7 @@ def _fit_method(learn, m, x, held):
     return own if isinstance(m, Fitted) and held is None else learn.collect(x if held is None else held, Scored(m)).double().numpy()[:, 0]
 
 @patch
-def fit_scores(self:Learner,
+def fit_scores(self:VAELearner,
     method='combined', # name or `Method`
     data=None,         # rows to compare with; default: the training rows, and the validation rows for the tails
     n=5000,            # most rows kept of each; fewer of wide tables
@@ -310,7 +308,7 @@ def _score_frame(terms, index):
 
 # %% ../nbs/api/06_anomaly.ipynb #c035
 @patch
-def anomaly_scores(self:Learner,
+def anomaly_scores(self:VAELearner,
     data,          # DataFrame, `Table`, array, or path of a parquet or CSV file
     method='combined', # one of `score_methods`, or a `Method`
     out=None,      # parquet file to write, in a stream; its path is then returned

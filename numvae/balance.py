@@ -10,13 +10,12 @@ __all__ = ['balances', 'KLWarmup', 'CyclicalKL', 'FreeBits', 'Capacity', 'GECO',
 from .numerai import InputError
 from .model import VAE, missing
 from .loss import MSE, Gaussian, kl_terms
-from .learner import Collect, balances, default_cbs, undisturbed, vae_learner
+from .learner import Collect, VAELearner, balances, default_cbs, undisturbed, vae_learner
 
 import math, warnings
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr, delegates
 from fastai.callback.core import Callback
-from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
 
 # %% ../nbs/api/05_balance.ipynb #c006
@@ -128,7 +127,7 @@ def _marginal_nats(x, levels):
 
 # %% ../nbs/api/05_balance.ipynb #c025
 @patch
-def latent_report(self:Learner,
+def latent_report(self:VAELearner,
     x=None,  # [rows, features] tensor, as the table has it; default: the validation rows, or the training rows where there are none
     n=5000,  # most rows looked at
 )->pd.DataFrame: # [latent_dim]: kl (nats), var (of the mean), active; attrs: active, kl, recon, gain (nats per row)
@@ -182,7 +181,7 @@ class DrawnTerms(Collect):
 
 # %% ../nbs/api/05_balance.ipynb #072597f7
 @patch
-def drawn_terms(self:Learner,
+def drawn_terms(self:VAELearner,
     x=None,   # [rows, features] tensor; default: the validation rows, or the training rows where there are none
     draws=16, # of the latents
 )->pd.Series: # recon, kld, elbo (negative), nll: means in nats per row; active: latents in use

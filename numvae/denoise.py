@@ -9,12 +9,11 @@ __all__ = ['swap_noise', 'mask_noise', 'Corrupt', 'Cleaned', 'denoise_learner', 
 from .numerai import InputError
 from .model import missing
 from .loss import MSE, Levels
-from .learner import Collect, vae_learner
+from .learner import Collect, VAELearner, vae_learner
 
 import math, pandas as pd, torch
 from fastcore.all import patch, store_attr, delegates, L
 from fastai.callback.core import Callback
-from fastai.learner import Learner
 
 # %% ../nbs/api/07_denoise.ipynb #c006
 def _partners(era, shape, device):
@@ -102,7 +101,7 @@ def _check_denoise(lik, noise, passes, unlikely):
 
 # %% ../nbs/api/07_denoise.ipynb #c014
 @patch
-def denoise(self:Learner,
+def denoise(self:VAELearner,
     data,           # DataFrame, `Table`, array, or path of a parquet or CSV file
     out=None,       # parquet file to write, in a stream; its path is then returned
     expected=False, # expected values as floats instead of levels
@@ -197,7 +196,7 @@ class Filled(Collect):
 
 # %% ../nbs/api/07_denoise.ipynb #b0b87493
 @patch
-def impute(self:Learner,
+def impute(self:VAELearner,
     data,        # as for `denoise`
     out=None,    # parquet file to write, in a stream; its path is then returned
     steps=None,  # of ascent to the most probable latents; 0: the encoder's; default 40 (Newton's) for continuous columns, 100 for levels

@@ -7,11 +7,11 @@ __all__ = ['robust_z', 'era_means']
 
 # %% ../nbs/api/06a_era.ipynb #c003
 from .numerai import InputError, era_number
+from .learner import VAELearner
 from .anomaly import Scored, Recon, KLD, Elbo, _ready, _score_frame
 
 import numpy as np, pandas as pd
 from fastcore.all import patch
-from fastai.learner import Learner
 from scipy.stats import t as student, theilslopes
 
 # %% ../nbs/api/06a_era.ipynb #c006
@@ -65,7 +65,7 @@ def era_means(scores,   # frame of `anomaly_scores`
 
 # %% ../nbs/api/06a_era.ipynb #c013
 @patch
-def era_scores(self:Learner, data, method='combined', absent=True, rate=.05)->pd.DataFrame: # as for `anomaly_scores` and `era_means`
+def era_scores(self:VAELearner, data, method='combined', absent=True, rate=.05)->pd.DataFrame: # as for `anomaly_scores` and `era_means`
     "How odd each era is: rows, mean recon, kld, elbo, score with its standard error, robust z, and a test of the era as a whole"
     eras = []
     def frame(p, t):

@@ -9,11 +9,11 @@ __all__ = ['Terms']
 from .numerai import InputError, era_number
 from .data import Table
 from .loss import kl_terms
+from .learner import VAELearner
 from .anomaly import Scored, Elbo, Recon, KLD, Mahalanobis, JointMahalanobis, RowGaussian, SquaredNorm, _ready
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr
-from fastai.learner import Learner
 
 # %% ../nbs/api/06c_explain.ipynb #c006
 def _recon_terms(v):
@@ -60,7 +60,7 @@ def _group_matrix(features, groups):
 
 # %% ../nbs/api/06c_explain.ipynb #c013
 @patch
-def explain_anomaly(self:Learner,
+def explain_anomaly(self:VAELearner,
     data,          # as for `anomaly_scores`
     method='elbo', # 'elbo', 'recon', 'kld', 'mahalanobis', 'joint', 'gaussian' or 'norm'
     groups=None,   # dict of group name to features: one column per group instead of per feature
@@ -109,7 +109,7 @@ def _reasons(why, x, top):
     return [text(r) for r in why.index]
 
 @patch
-def show_anomalies(self:Learner,
+def show_anomalies(self:VAELearner,
     data=None,         # as for `anomaly_scores`; default: the validation rows
     max_n=5,           # rows to show
     method='combined', # what orders the rows; the reasons are nats of the ELBO beyond the usual

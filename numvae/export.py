@@ -13,7 +13,7 @@ from .schema import Schema
 from .data import TableDL, Rows, get_device
 from .model import VAE, AE, VAEConfig
 from .loss import VAELoss, likelihoods, get_likelihood
-from .learner import make_learner
+from .learner import VAELearner
 from .anomaly import Fitted, score_methods, _ready
 from .sample import priors
 from .threshold import Conformal
@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import save_model, load_model, save_file, load_file
 
@@ -86,7 +85,7 @@ def _sha256(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 # %% ../nbs/api/09_export.ipynb #c013
 @patch
-def save_vae(self:Learner,
+def save_vae(self:VAELearner,
     folder # made if it does not exist; an earlier model in it is replaced
 )->Path:
     "Save the model, its loss, its columns and its fitted scores to a folder, as `config.json` and two `.safetensors`"
@@ -152,7 +151,7 @@ def load_vae(folder,      # folder that `save_vae` wrote
              dls=None,    # `DataLoaders` to go on training with
              device=None, # default: the GPU if there is one
              **kwargs     # for the `Learner`
-            )->Learner:
+            )->VAELearner:
     "A `Learner` with a saved model; runs no code from the folder; `InputError` when it is incomplete or damaged"
     folder, device = Path(folder), get_device(device)
     c = _read_config(folder)
@@ -161,7 +160,7 @@ def load_vae(folder,      # folder that `save_vae` wrote
     except (SafetensorError, RuntimeError) as e: raise InputError(f'{folder}/model.safetensors does not fit config.json ({str(e).splitlines()[0][:100]})') from None
     if dls is not None and dls.schema.features != schema.features: raise InputError(f"the dls have other features than the model in {folder}: load the table with features=load_vae('{folder}').schema.features")
     if dls is not None and _values(dls) != ((c.get('scores') or {}).get('cond') or {}): raise InputError(f'the dls have other conditions than the model in {folder}: make them with the same rows and cond=')
-    learn = make_learner(_empty_dls(schema, device) if dls is None else dls, model.to(device).eval(), loss, schema, **kwargs)
+    learn = VAELearner(_empty_dls(schema, device) if dls is None else dls, model.to(device).eval(), loss, schema, **kwargs)
     learn.saved_history = history
     if (c.get('scores') or {}).get('sha256'): _set_scores(learn, load_file(str(folder/'scores.safetensors')), c['scores'])
     return learn

@@ -10,13 +10,12 @@ from .numerai import InputError
 from .data import Table, Rows
 from .stream import ParquetOut
 from .model import VAE
-from .learner import Collect, forgetters, undisturbed
+from .learner import Collect, VAELearner, forgetters, undisturbed
 
 import numpy as np, pandas as pd, torch
 from numbers import Integral
 from pathlib import Path
 from fastcore.all import patch
-from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import roc_auc_score
@@ -89,7 +88,7 @@ priors = dict(mixture=Mixture, flow=Flow)
 
 # %% ../nbs/api/08_sample.ipynb #c007
 @patch
-def fit_prior(self:Learner,
+def fit_prior(self:VAELearner,
     kind='mixture', # 'mixture' or 'flow'
     data=None,      # rows: `Table`, DataFrame, ...; default: the training rows
     n=20_000,       # most rows used, evenly spaced
@@ -150,7 +149,7 @@ def _draws(learn, n, seed, prior, cond=None):
 
 # %% ../nbs/api/08_sample.ipynb #c013
 @patch
-def sample(self:Learner,
+def sample(self:VAELearner,
     n,         # rows
     seed=None, # the same seed gives the same rows
     out=None,  # parquet file to write, in a stream; its path is then returned
@@ -177,7 +176,7 @@ def _expected(learn, z, cond=None):
     return learn.schema.decode(x, pd.RangeIndex(len(z)), 'float32')
 
 @patch
-def interpolate(self:Learner,
+def interpolate(self:VAELearner,
     a, b,     # a row each: DataFrame, `Table`, ...
     steps=9,  # rows in all, with the two ends
 )->pd.DataFrame: # [steps, features] float32
@@ -187,7 +186,7 @@ def interpolate(self:Learner,
     return _expected(self, torch.lerp(za, zb, torch.linspace(0, 1, steps)[:, None]))
 
 @patch
-def traverse(self:Learner,
+def traverse(self:VAELearner,
     latent,     # its number
     row=None,   # a row to start from; default: the prior's mean
     span=2.,    # how far to go on either side, in the prior's standard deviations

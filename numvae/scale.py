@@ -11,7 +11,7 @@ from .numerai import InputError
 from .schema import find_features
 from .data import open_parquet
 from . import learner, anomaly, denoise, sample
-from .learner import _with_bar
+from .learner import VAELearner, _with_bar
 from .export import load_vae, _read_config
 
 import glob, hashlib, json, logging, math, os, platform, shutil, sys, uuid, warnings
@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np, torch
 from fastcore.all import patch, store_attr
-from fastai.learner import Learner
 
 # %% ../nbs/api/11_scale.ipynb #c006
 def _files_in(folder): # -> paths, relative to the folder
@@ -176,7 +175,7 @@ JOBS = ('anomaly_scores', 'denoise', 'impute', 'encode', 'reconstruct', 'sample'
 
 def _check_job(job, kwargs, items):
     if job not in JOBS: raise InputError(f"job='{job}' is unknown: use one of {', '.join(JOBS)}")
-    try: signature(getattr(Learner, job)).bind(None, None, **({'seed': 0} if job == 'sample' else {}) | {'out': None} | kwargs)
+    try: signature(getattr(VAELearner, job)).bind(None, None, **({'seed': 0} if job == 'sample' else {}) | {'out': None} | kwargs)
     except TypeError as e: raise InputError(f'{job}: {e}') from None
     at = [Path(o).absolute() for _,o in items]
     if len(set(at)) < len(at): raise InputError(f'two results would go to {next(p for p in at if at.count(p) > 1)}: give each a name of its own')

@@ -7,11 +7,11 @@ __all__ = ['Conformal']
 
 # %% ../nbs/api/06b_threshold.ipynb #c003
 from .numerai import InputError
+from .learner import VAELearner
 from .anomaly import Scored, _held_out, _ready
 
 import numpy as np, pandas as pd
 from fastcore.all import patch
-from fastai.learner import Learner
 from scipy.stats import false_discovery_control
 
 # %% ../nbs/api/06b_threshold.ipynb #c006
@@ -58,7 +58,7 @@ def _check_name(method):
     if not isinstance(method, str): raise InputError(f'{type(method).__name__}(...): name a method, and add your own to score_methods first')
 
 @patch
-def calibrate(self:Learner,
+def calibrate(self:VAELearner,
     data=None,         # ordinary held-out rows, as for `anomaly_scores`; default: the validation rows that the tails don't use
     method='combined', # name of a method
     absent=True        # as for `anomaly_scores`
@@ -78,7 +78,7 @@ def calibrate(self:Learner,
 
 # %% ../nbs/api/06b_threshold.ipynb #c012
 @patch
-def p_values(self:Learner,
+def p_values(self:VAELearner,
     data,              # as for `anomaly_scores`
     method='combined', # a method that `calibrate` was called with
     absent=True        # as for `anomaly_scores`
@@ -92,7 +92,7 @@ def p_values(self:Learner,
 
 # %% ../nbs/api/06b_threshold.ipynb #c014
 @patch
-def fit_threshold(self:Learner,
+def fit_threshold(self:VAELearner,
     data=None,         # rows of which a share is to be flagged; default: the training rows (5,000 at most)
     contamination=.05, # that share, 0 to .5
     method='combined', # name of a method
