@@ -208,6 +208,4 @@ def main(argv=None # arguments, names with underscores or hyphens; default: thos
 
 # %% ../nbs/api/12_cli.ipynb #c026
 #| eval: false
-#| eval: false
-#| eval: false
 if __name__ == '__main__' and __spec__: sys.exit(main())  # python -m numvae.cli

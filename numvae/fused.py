@@ -327,8 +327,7 @@ def _for_inference(m): # a module in evaluation mode, changed in place
     "Its linear layers by `InferenceLinear`, norms and LeakyReLUs behind them included"
     for name, o in list(m.named_children()):
         if type(o) is nn.Linear: setattr(m, name, InferenceLinear(o.weight, o.bias))
-        if not isinstance(o, nn.Sequential):
-            continue
+        if not isinstance(o, nn.Sequential): continue
         layers = list(o)
         if len(layers) > 1 and isinstance(layers[0], nn.Linear) and isinstance(layers[1], nn.BatchNorm1d) and layers[1].track_running_stats:
             layers[:2] = [fuse_linear_bn_eval(*layers[:2])]
