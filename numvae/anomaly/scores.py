@@ -11,7 +11,7 @@ from ..core import InputError
 from ..data.stream import n_rows, pieces
 from ..train.learner import VAELearner
 from ..train.passes import Collect
-from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, RowView, score_methods
+from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
@@ -28,9 +28,8 @@ def scorer(self:VAELearner, method)->Method: # name from `score_methods`, or a `
 class Scored(Collect):
     "Collects what `fns`, functions of a `RowView`, say of every row, side by side"
     def __init__(self, *fns): self.fns = fns
-    def take(self, x, pred):
-        v = RowView(self.learn, x, pred)
-        s = torch.cat([f(v).float().reshape(len(x), -1) for f in self.fns], 1)
+    def extract(self, v):
+        s = torch.cat([f(v).float().reshape(len(v.x), -1) for f in self.fns], 1)
         return torch.where(s.isinf(), s.sign()*torch.finfo(s.dtype).max, s)  # what is too far out to be a number still has a rank
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #c030
@@ -62,7 +61,7 @@ def _reference(learn, data, n):
 def _fit_method(learn, m, x, held):
     "Fit a method, its parts first; returns the scores of the rows `held`, or of `x` themselves if it is None"
     if isinstance(m, Combined): return m.fit(np.stack([_fit_method(learn, p, x, held) for p in m.parts.values()], 1))
-    if isinstance(m, Fitted): own = m.fit(learn.collect(x, Scored(m.what)).double().numpy())
+    if isinstance(m, Fitted): own = m.fit(learn.collect(x, Scored(m.inputs)).double().numpy())
     return own if isinstance(m, Fitted) and held is None else learn.collect(x if held is None else held, Scored(m)).double().numpy()[:, 0]
 
 @patch

@@ -12,7 +12,7 @@ __all__ = ['DEFAULTS', 'check_out_folder', 'check_out_file', 'write_result', 'so
 from ..core import InputError
 from ..numerai.facts import era_number, feature_set, is_target
 from ..data.table import Table
-from ..data import cache, loader  # noqa: F401  give Table its `cached` and `dls`
+import numvae.data.cache  # noqa: F401  gives Table its `cached`
 from ..data.files import is_csv, open_parquet, read_csv
 from ..data.loader import get_device
 from ..data.stream import ParquetOut, n_rows, pieces

@@ -20,18 +20,21 @@ from fastcore.all import patch, store_attr
 class Cleaned(Collect):
     "Collects the expected clean rows, [rows, features], in the tensor's units"
     def __init__(self, noise=None, passes=None, unlikely=None): store_attr() # as for `denoise`
-    def take(self, x, pred):
-        lik = self.loss_func.likelihood
+    def extract(self, v):
+        lik = v.lik
         noise = lik.noise if self.noise is None else self.noise
         alone = noise is None or noise == (1 if isinstance(lik, Levels) else math.inf)  # the output is the answer
-        n = 1 if len(pred) < 3 else self.passes or (1 if alone else 8)
-        m = sum(lik.clean(p, x, noise) for p in self._decoded(pred, n))/n
-        return m if self.unlikely is None else m.masked_fill(~missing(x) & (lik.tail_probability(pred[0], x) >= self.unlikely), math.nan)  # NaN: stays as it is
+        n = 1 if v.logvar is None else self.passes or (1 if alone else 8)
+        m = sum(lik.clean(p, v.x, noise) for p in _decoded(v, n))/n
+        if self.unlikely is None: return m
+        likely = lik.tail_probability(v.params, v.x) >= self.unlikely
+        return m.masked_fill(~missing(v.x) & likely, math.nan)  # NaN: stays as it is
 
-    def _decoded(self, pred, n): # the parameters at the latent mean, or at `n` draws from the posterior, the same in every call
-        if n == 1: return [pred[0]]
-        e = torch.randn(-(-n//2), pred[1].shape[1], generator=torch.Generator().manual_seed(0)).to(pred[1].device)
-        return (self.model.decode(pred[1] + (pred[2]/2).exp()*o) for o in torch.cat([e, -e])[:n])
+def _decoded(v, n): # a `RowView`
+    "The parameters at the latent mean, or at `n` draws from the posterior, the same in every call"
+    if n == 1: return [v.params]
+    e = torch.randn(-(-n//2), v.mu.shape[1], generator=torch.Generator().manual_seed(0)).to(v.mu.device)
+    return (v.model.decode(v.mu + (v.logvar/2).exp()*o) for o in torch.cat([e, -e])[:n])
 
 # %% ../../nbs/api/denoise/00_denoise.ipynb #c013
 def _as_source(piece, mean, expected):

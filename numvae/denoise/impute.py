@@ -51,14 +51,15 @@ def _by_newton(f, z, steps, least=1e-3): # least: curvature granted in any direc
 class Filled(Collect):
     "Collects the rows with their missing entries filled, [rows, features], in the tensor's units"
     def __init__(self, steps=None): store_attr() # as for `impute`
-    def take(self, x, pred):
+    def extract(self, v):
+        x, z = v.x, v.mu.float()
         if not missing(x).any(): return torch.full_like(x, math.nan, dtype=torch.float)  # NaN: stays as it is
-        lik, model, z = self.loss_func.likelihood, self.model, pred[1].float()
+        lik, model = v.lik, v.model
         newton = not lik.levels and z.shape[1] <= 64  # a Hessian per row
         steps = self.steps if self.steps is not None else 40 if newton else 100
         if steps:
-            with torch.enable_grad(): z = (_by_newton if newton else _by_gradient)(_cost(model, lik, x, self.loss_func.kld_weight if len(pred) == 3 else 0.), z, steps)
-        return lik.mean(model.decode(z) if steps else pred[0]).masked_fill(~missing(x), math.nan)
+            with torch.enable_grad(): z = (_by_newton if newton else _by_gradient)(_cost(model, lik, x, 0. if v.logvar is None else v.weight), z, steps)
+        return lik.mean(model.decode(z) if steps else v.params).masked_fill(~missing(x), math.nan)
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #b0b87493
 @patch

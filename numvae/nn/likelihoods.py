@@ -24,8 +24,8 @@ class Likelihood(nn.Module):
         self.levels, self.scaler = levels, None  # `vae_learner` gives it the model's scaler
 
     def scaled(self, x): return self._fill(x) if self.scaler is None else self.scaler(x)
-    def error(self, params, x, whole=None): # [rows, features] parameters less the scaled rows; whole: as for `Scaler.error`
-        return params.float() - self._fill(x) if self.scaler is None else self.scaler.error(params, x, whole)
+    def error(self, params, x): # [rows, features] parameters less the scaled rows
+        return params.float() - self._fill(x) if self.scaler is None else self.scaler.error(params, x)
     def unscaled(self, y): # in the table's units; of levels, no lower than the lowest and no higher than the highest
         y = y if self.scaler is None else self.scaler.inverse(y)
         return y.clamp(0, self.levels-1) if self.levels else y
@@ -47,7 +47,7 @@ class MSE(Likelihood):
         return (self.error(params, x)**2).masked_fill(missing(x), 0.) / n
 
     def nll(self, params, x):
-        if x.device.type == 'cpu' and no_missing(x): return torch.linalg.vector_norm(self.error(params, x, True), dim=1)**2/x.shape[1]
+        if x.device.type == 'cpu' and no_missing(x): return torch.linalg.vector_norm(self.error(params, x), dim=1)**2/x.shape[1]
         return super().nll(params, x)
 
     def missing_factor(self, x): return 1. # a mean already

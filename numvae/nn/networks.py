@@ -42,9 +42,9 @@ class Scaler(nn.Module):
 
     def inverse(self, y): return y*self.scale + self.shift # back to the table's units
 
-    def error(self, params, x, whole=None): # [rows, features] a network's outputs; the rows as the table has them, and whether nothing is missing in them
+    def error(self, params, x): # [rows, features] a network's outputs; the rows as the table has them
         "The outputs less the scaled rows; where nothing is missing and nothing to shift, in one pass"
-        if x.device.type != 'cpu' or self.shift.any() or not (no_missing(x) if whole is None else whole): return params.float() - self(x)
+        if x.device.type != 'cpu' or self.shift.any() or not no_missing(x): return params.float() - self(x)
         return torch.addcmul(params.float(), x.to(self.scale.dtype), -1/self.scale)
 
 # %% ../../nbs/api/nn/00_networks.ipynb #c009
@@ -178,9 +178,8 @@ class _Coder(nn.Module):
             if k not in self._modules and k not in vars(self): setattr(self, k, None)
 
     def embed_conditions(self, cond, rows): return None if self.conditions is None else self.conditions(cond, rows)
-    def prepare_input(self, x, cond_emb): # -> the encoder's input
-        x = self.scaler(x)
-        return x if cond_emb is None else torch.cat([x, cond_emb], 1)
+    def prepare_input(self, y, cond_emb): # scaled rows and the embedded conditions -> the encoder's input
+        return y if cond_emb is None else torch.cat([y, cond_emb], 1)
 
     def latent_mean(self, y, h): return self.mu(h) if self.skip_in is None else self.mu(h) + self.skip_in(y) # of the encoder's input and output
     def decode_params(self, z, cond_emb): # -> parameters
@@ -204,22 +203,25 @@ class VAE(_Coder):
         self.logvar = nn.Linear(self.encoder.n_out, config.latent_dim)
         self.add_parts()
 
-    def posterior(self, x, cond_emb):
-        y = self.prepare_input(x, cond_emb)
+    def posterior(self, y, cond_emb): # scaled rows [rows, features], embedded conditions or None -> mu, logvar
+        y = self.prepare_input(y, cond_emb)
         return self.heads(y, self.encoder(y))
 
     def heads(self, y, h): # the encoder's input and output -> mu, logvar
         return self.latent_mean(y, h), self.logvar(h).clamp(*LOGVAR_RANGE)
 
     def encode(self, x, cond=None): # [rows, features] as the table has it -> mu, logvar [rows, latent_dim]
-        return self.posterior(x, self.embed_conditions(cond, len(x)))
+        return self.posterior(self.scaler(x), self.embed_conditions(cond, len(x)))
 
     def reparameterize(self, mu, logvar): # -> z [rows, latent_dim]
         return mu + torch.randn_like(mu)*(logvar/2).exp() if self.training else mu
 
-    def forward(self, x, cond=None): # cond: codes [rows, conditions], or None -> the plain tuple (params, mu, logvar)
-        cond_emb = self.embed_conditions(cond, len(x))
-        mu, logvar = self.posterior(x, cond_emb)
+    def forward(self, x, cond=None): # rows as the table has them; codes [rows, conditions] or None -> the plain tuple (params, mu, logvar)
+        return self.forward_scaled(self.scaler(x), cond)
+
+    def forward_scaled(self, y, cond=None): # as `forward`, from rows that are scaled already
+        cond_emb = self.embed_conditions(cond, len(y))
+        mu, logvar = self.posterior(y, cond_emb)
         return self.decode_params(self.reparameterize(mu, logvar), cond_emb), mu, logvar
 
 # %% ../../nbs/api/nn/00_networks.ipynb #47c1ca87
@@ -250,14 +252,15 @@ class AE(_Coder):
         super().__init__(config, likelihood)
         self.add_parts()
 
-    def posterior(self, x, cond_emb):
-        y = self.prepare_input(x, cond_emb)
+    def posterior(self, y, cond_emb): # as for `VAE` -> z
+        y = self.prepare_input(y, cond_emb)
         return self.latent_mean(y, self.encoder(y))
 
-    def encode(self, x, cond=None): return self.posterior(x, self.embed_conditions(cond, len(x)))
-    def forward(self, x, cond=None):
-        cond_emb = self.embed_conditions(cond, len(x))
-        z = self.posterior(x, cond_emb)
+    def encode(self, x, cond=None): return self.posterior(self.scaler(x), self.embed_conditions(cond, len(x)))
+    def forward(self, x, cond=None): return self.forward_scaled(self.scaler(x), cond)
+    def forward_scaled(self, y, cond=None): # as for `VAE`
+        cond_emb = self.embed_conditions(cond, len(y))
+        z = self.posterior(y, cond_emb)
         return self.decode_params(z, cond_emb), z
 
 # %% ../../nbs/api/nn/00_networks.ipynb #c028

@@ -22,7 +22,7 @@ from sklearn.mixture import GaussianMixture
 # %% ../../nbs/api/synth/00_priors.ipynb #c006
 class Posteriors(Collect):
     "Collects mean and log variance of the latents, [rows, 2 latent_dim]"
-    def take(self, x, pred): return torch.cat(pred[1:3], 1).float()
+    def extract(self, v): return torch.cat([v.mu, v.logvar], 1).float()
 
 class Mixture:
     "A mixture of Gaussians, each with a covariance of its own"

@@ -30,9 +30,7 @@ def active_units(mu,      # [rows, latent_dim] latent means, array or DataFrame
 # %% ../../nbs/api/train/03_latents.ipynb #c024
 class LatentTerms(Collect):
     "Collects recon, then the KL terms, then the latent means, [rows, 1 + 2 latent_dim]"
-    def take(self, x, pred):
-        params, mu, logvar = (*pred, None)[:3]
-        return torch.cat([self.loss_func.likelihood.full_nll(params, x)[:, None], kl_terms(mu, logvar), mu.float()], 1)
+    def extract(self, v): return torch.cat([v.recon[:, None], kl_terms(v.mu, v.logvar), v.mu.float()], 1)
 
 def _marginal_nats(x, levels):
     "Mean nats per row of independent marginals fitted to the rows themselves"
@@ -91,13 +89,12 @@ default_cbs[:] = [o for o in default_cbs if o.__name__ != 'CollapseWatch'] + [Co
 class DrawnTerms(Collect):
     "Collects recon and kld with drawn latents, and the importance-weighted bound of the negative log likelihood, [rows, 3] nats"
     def __init__(self, draws=16): store_attr()
-    def take(self, x, pred):
-        _, mu, logvar = pred
-        e = torch.randn(self.draws, mu.shape[1], generator=torch.Generator().manual_seed(0)).to(mu.device)
-        zs = [mu + (logvar/2).exp()*o for o in e]
-        nll = torch.stack([self.loss_func.likelihood.full_nll(self.model.decode(z), x) for z in zs])
-        rate = torch.stack([.5*(z**2 - o**2 - logvar).sum(1) for z,o in zip(zs, e)])
-        return torch.stack([nll.mean(0), kl_terms(mu, logvar).sum(1), math.log(self.draws) - (-nll - rate).logsumexp(0)], 1)
+    def extract(self, v):
+        e = torch.randn(self.draws, v.mu.shape[1], generator=torch.Generator().manual_seed(0)).to(v.mu.device)
+        zs = [v.mu + (v.logvar/2).exp()*o for o in e]
+        nll = torch.stack([v.lik.full_nll(v.model.decode(z), v.x) for z in zs])
+        rate = torch.stack([.5*(z**2 - o**2 - v.logvar).sum(1) for z,o in zip(zs, e)])
+        return torch.stack([nll.mean(0), kl_terms(v.mu, v.logvar).sum(1), math.log(self.draws) - (-nll - rate).logsumexp(0)], 1)
 
 # %% ../../nbs/api/train/03_latents.ipynb #072597f7
 @patch
