@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'simulate_features_json', 'to_bins', 'simulate']
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #2ad99459
+# %% ../../nbs/api/numerai/01_simulator.ipynb #9cc60b11
 from ..core import InputError, shorten_list, write_beside
 from .facts import get_version, feature_set
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #ebbcd0a8
+# %% ../../nbs/api/numerai/01_simulator.ipynb #37636a4a
 _ADJ1 = '''amber ashen basaltic brisk cobalt coiled distant eager fallow gilded hollow idle jagged keen
     limpid mellow nimble ochre placid quiet rugged silent tidal umber'''.split()
 _ADJ2 = '''alpine boreal coastal desert eastern foggy glacial humid inland lunar marshy northern oceanic polar
@@ -28,7 +28,7 @@ def _word_names(n):
     i = (np.arange(n)*5003 + 17) % 24**3 # 5003 has no factor in common with 24, so no name comes twice
     return [f'feature_{_ADJ1[a]}_{_ADJ2[b]}_{_NOUN[c]}' for a,b,c in zip(i//576, i//24%24, i%24)]
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #4732b632
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d71bba3c
 _GROUPS = dict(intelligence=1, wisdom=2, charisma=3, dexterity=1, strength=2, constitution=4, agility=2, serenity=2)
 _V2_GROUPS = dict(intelligence=12, charisma=86, strength=38, dexterity=14, constitution=114, wisdom=46)
 
@@ -40,7 +40,7 @@ def _features(version)->dict:
     turns = sorted(((k + .5)/weight, g) for g, weight in _GROUPS.items() for k in range(n))  # whose turn it is when
     return {name: g for name, (_, g) in zip(_word_names(n), turns)}
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #a9f68eb9
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d6c83694
 _TARGETS = '''alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar
     papa'''.split()
 
@@ -50,7 +50,7 @@ def _target_names(version, n_targets=None)->list:
     aux = [f"target_{_TARGETS[i//2 % 16]}{i//32 or ''}_{(20, 60)[i % 2]}" for i in range(n-1)]
     return [get_version(version).target, *aux]
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #a9c1f279
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d715fb7d
 def _subsample(names, n): return [names[i*len(names)//n] for i in range(n)] # at even distances
 
 def simulate_features_json(
@@ -64,7 +64,7 @@ def simulate_features_json(
     return {'feature_sets': {'small': _subsample(medium, v.small), 'medium': medium, 'all': list(feats), **groups},
             'targets': _target_names(version, n_targets)}
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #624a266a
+# %% ../../nbs/api/numerai/01_simulator.ipynb #db80285c
 def to_bins(
     z:np.ndarray,         # Values [..., rows], ranked along the last axis
     shares:tuple=(.2,)*5, # Fraction of the rows in each bin, from the lowest values to the highest
@@ -77,7 +77,7 @@ def to_bins(
     for k in cuts: out += z >= parts[..., k:k+1]
     return out
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #0062a014
+# %% ../../nbs/api/numerai/01_simulator.ipynb #6e393a29
 def _loadings(groups, n_factors, rng):
     "Loadings [features, factors + 1] in unit rows; the last column is for the product of the first two factors"
     names = list(dict.fromkeys(groups))
@@ -106,7 +106,7 @@ def _latents(W, n, strength, rng):
     z += (W*np.float32(strength**.5)) @ f.T
     return f, z
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #865549c7
+# %% ../../nbs/api/numerai/01_simulator.ipynb #b4688181
 def _exchange_loadings(W, groups, rng):
     "Shuffle the rows of half of the groups among themselves, in place, and turn some round"
     names = list(dict.fromkeys(groups))
@@ -122,7 +122,7 @@ def _era_loadings(W, groups, era, era_effect, abnormal, seed):
     if abnormal: _exchange_loadings(W, groups, np.random.default_rng([seed, 2, era]))
     return (W/np.linalg.norm(W, axis=1, keepdims=True)).astype(np.float32)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #d7349215
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d742ae83
 KINDS = ('scaled', 'swapped', 'mirrored', 'noise')
 
 def _random_groups(group, rng): # [features] number of each feature's group
@@ -138,7 +138,7 @@ def _random_values(n, top, dtype, rng):
     "Values that any feature could have: levels 0..top, or numbers between 0 and 1"
     return rng.integers(0, top + 1, n) if np.issubdtype(dtype, np.integer) else rng.random(n)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #0f58467e
+# %% ../../nbs/api/numerai/01_simulator.ipynb #265d10f6
 def _plant(x, kind, groups, top, rng):
     "Change the rows of some `kind` [rows] in `x` [features, rows], values from 0 to `top`, in place"
     group = np.unique(groups, return_inverse=True)[1]
@@ -153,7 +153,7 @@ def _plant(x, kind, groups, top, rng):
         noise = _random_values(len(half), top, x.dtype, rng)  # drawn in any case: a kind must not move what comes after
         x[half, i] = top - x[half, i] if kind[i] == 'mirrored' else noise
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #6708359e
+# %% ../../nbs/api/numerai/01_simulator.ipynb #3108dc40
 def _ids(start, n, seed):
     "Unique ids of rows `start` to `start + n`"
     mask, mult = np.uint64(2**60 - 1), np.uint64(0x9E3779B97F4A7C15)
@@ -164,7 +164,7 @@ def _ids(start, n, seed):
     h = i.astype('>u8').tobytes().hex()
     return ['n' + h[k+1:k+16] for k in range(0, 16*n, 16)]
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #9d23b5e1
+# %% ../../nbs/api/numerai/01_simulator.ipynb #defc2766
 def _return_of(f, seed, rng): # [rows, factors]
     "What the targets go by, [rows]: a tenth of it follows the factors, in an era's own way"
     base = np.random.default_rng([seed, 3]).standard_normal(f.shape[1])
@@ -183,7 +183,7 @@ def _targets(f, names, era, n_eras, binary, seed, rng):
         out[name] = t.astype(np.float32)
     return out
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #4dae5402
+# %% ../../nbs/api/numerai/01_simulator.ipynb #a2ca768f
 @dataclass
 class _Plan:
     "What the eras of a simulated table share"
@@ -204,7 +204,7 @@ class _Plan:
     @property
     def n_eras(self): return len(self.starts) - 1
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #a7a23844
+# %% ../../nbs/api/numerai/01_simulator.ipynb #f6e4b5f4
 def _planted_rows(starts, abnormal_eras, fraction):
     "Number of abnormal rows of each era, [eras + 1]; era 0 has none"
     normal = np.array([e not in abnormal_eras for e in range(len(starts))])*np.diff(starts, prepend=0)
@@ -221,7 +221,7 @@ def _plan(version, groups, targets, n_rows, n_eras, n_factors, absent, abnormal_
     planted = _planted_rows(starts, abnormal, abnormal_rows)
     return _Plan(get_version(version), groups, targets, starts, W, abnormal, lacking, planted, seed=seed, **kwargs)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #79ec0757
+# %% ../../nbs/api/numerai/01_simulator.ipynb #b25d92c2
 def _era_kinds(plan, era, n, rng):
     "Kind of each row of one era, '' for a normal one"
     kind, k = np.full(n, '', dtype=object), min(plan.n_planted[era], n)
@@ -241,7 +241,7 @@ def _era_values(plan, era):
     if era <= plan.n_eras//3: x[plan.absent] = 2 if plan.version.levels else .5
     return x, f, kind
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #62702e12
+# %% ../../nbs/api/numerai/01_simulator.ipynb #00b587aa
 def _feature_frame(plan, x, index, rng):
     "Features of an era as a frame, with missing entries sprinkled in"
     floats = plan.version.dtype == 'float32'
@@ -251,7 +251,7 @@ def _feature_frame(plan, x, index, rng):
     if floats: return pd.DataFrame(np.where(gaps, np.float32(np.nan), x).T, index=index, columns=list(plan.groups))
     return pd.DataFrame({c: pd.arrays.IntegerArray(a, m) for c, a, m in zip(plan.groups, x, gaps)}, index=index)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #d108d5bc
+# %% ../../nbs/api/numerai/01_simulator.ipynb #71027ac6
 def _era_frame(plan, era):
     "One era as a frame of Numerai's schema, and the truth about its rows"
     x, f, kind = _era_values(plan, era)
@@ -265,7 +265,7 @@ def _era_frame(plan, era):
     kinds = pd.Series(kind, index=index, dtype=head.era.dtype)
     return df, pd.DataFrame({'kind': kinds, 'abnormal_era': era in plan.abnormal_eras}, index=index)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #4dab1bb8
+# %% ../../nbs/api/numerai/01_simulator.ipynb #1251adb1
 def _write_row_groups(frames, path):
     "Write frames as row groups of a parquet file, with the metadata pandas needs"
     writer = None
@@ -286,7 +286,7 @@ def _write_eras(frames, out):
     except OSError as e: raise InputError(f"cannot write {out}: {e}") from e
     return out
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #859b0b34
+# %% ../../nbs/api/numerai/01_simulator.ipynb #98478c87
 def _collect(eras, out, truth): # pairs of frames, one an era
     "Write or join the eras' frames, with the truth about them if it is wanted"
     truths = []
@@ -297,7 +297,7 @@ def _collect(eras, out, truth): # pairs of frames, one an era
     result = pd.concat(frames()) if out is None else _write_eras(frames(), out)
     return (result, pd.concat(truths)) if truth else result
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #8c1f5500
+# %% ../../nbs/api/numerai/01_simulator.ipynb #81bb1763
 def _choose(version, features, n_features):
     "Feature name -> group for the features asked for"
     feats, sets = _features(version), simulate_features_json(version)['feature_sets']
@@ -312,7 +312,7 @@ def _choose(version, features, n_features):
         raise InputError(f"n_features={n_features}: {version} has 1 to {len(names)} features")
     return {f: feats[f] for f in (_subsample(names, n_features) if n_features else names)}
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #b41679ce
+# %% ../../nbs/api/numerai/01_simulator.ipynb #9cabc358
 def _check_sizes(n_rows, n_eras, abnormal_eras, n_factors, n_targets, seed):
     "Refuse numbers that make no sense"
     if not 1 <= n_eras <= n_rows: raise InputError(f"n_eras={n_eras}, n_rows={n_rows}: an era needs at least one row")
@@ -329,7 +329,7 @@ def _check_fractions(kinds, **fractions):
     unknown = [k for k in kinds if k not in KINDS]
     if unknown or not kinds: raise InputError(f"unknown kinds {unknown}: known are {', '.join(KINDS)}")
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #bb656e13
+# %% ../../nbs/api/numerai/01_simulator.ipynb #a7365688
 def simulate(
     n_rows:int=10_000,           # Rows in all, spread evenly over the eras
     n_eras:int=20,               # Eras, numbered from 1
