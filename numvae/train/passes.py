@@ -71,11 +71,11 @@ def _block(x, a, device):
 @contextmanager
 def inference_mode(learn):
     "The learner with `inference_copy` of its model; inside of another such, as it is"
-    if learn.model is learn._inference_model: yield; return
+    if learn.model is learn.inference_model: yield; return
     model = learn.model
-    learn.model = learn._inference_model = inference_copy(model)
+    learn.model = learn.inference_model = inference_copy(model)
     try: yield
-    finally: learn.model, learn._inference_model = model, None
+    finally: learn.model, learn.inference_model = model, None
 
 # %% ../../nbs/api/train/03_passes.ipynb #c032
 @patch
