@@ -18,11 +18,15 @@ from fastai.learner import AvgSmoothLoss, Metric, Recorder
 # %% ../../nbs/api/train/01_callbacks.ipynb #c006
 class LossTerm(Metric):
     "Mean over rows of a term that `VAELoss` keeps of its last batch"
-    def __init__(self, term): self.term = term # 'recon' or 'kld'
+    def __init__(self,
+        term:str, # 'recon' or 'kld'
+    ): self.term = term
+
     def reset(self): self.total, self.count = 0., 0
     def accumulate(self, learn):
         v = getattr(learn.loss_func, self.term)
-        self.total, self.count = self.total + v.sum(), self.count + len(v)  # stays on the device: no wait per batch
+        self.total = self.total + v.sum()  # stays on the device: no wait per batch
+        self.count += len(v)
 
     @property
     def value(self): return (self.total/self.count).cpu() if self.count else None
@@ -40,7 +44,7 @@ class SmoothLoss(AvgSmoothLoss):
 class TableRecorder(Recorder):
     "fastai's `Recorder`, whose losses stay on the device until the fit is over"
     name = 'recorder'
-    def __init__(self, **kwargs): # of fastai's
+    def __init__(self, **kwargs): # of fastai's `Recorder`
         super().__init__(train_metrics=True, **kwargs)
         self.smooth_loss = SmoothLoss(beta=self.smooth_loss.beta)
 
@@ -75,6 +79,7 @@ class ForgetOnFit(Callback):
     def after_train(self): self.learn.forget_fitted()
     def after_fit(self): self.learn.forget_fitted()
 
+# %% ../../nbs/api/train/01_callbacks.ipynb #f927797b
 class KeepHistory(Callback):
     "Keeps the history of the last fit, which fastai's `validate` overwrites"
     order = 60
@@ -83,12 +88,15 @@ class KeepHistory(Callback):
 
 # %% ../../nbs/api/train/01_callbacks.ipynb #c031
 @contextmanager
-def preserve_state(learn):
+def preserve_state(
+    learn, # a VAELearner, in training or not
+):
     "Evaluation mode, and afterwards everything as it was, so that it can be used in the middle of a training"
     names = 'dl n_iter iter xb yb _pred loss loss_grad training'.split()
     old = {k: learn.__dict__[k] for k in names if k in learn.__dict__}
     modes = [(m, m.training) for o in (learn.model, learn.loss_func) for m in o.modules()]
-    learn.model.eval(); learn.loss_func.eval()
+    learn.model.eval()
+    learn.loss_func.eval()
     try: yield
     finally:
         learn.__dict__.update(old)
@@ -102,10 +110,11 @@ class CollapseWatch(Callback):
         self.look = not hasattr(self.learn, 'lr_finder') and not hasattr(self.learn, 'gather_preds')
 
     def after_fit(self):
-        ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
-        if not self.look or len(ds) < 2: return
-        x = ds.subsample(1000).to(next(self.model.parameters()).device)
+        rows = self.learn.judged_rows()
+        if not self.look or len(rows) < 2: return
+        x = rows.subsample(1000).to(next(self.model.parameters()).device)
         with preserve_state(self.learn), torch.no_grad(): var = self.model(x)[1].float().var(0)
         if (var <= .01).all():
-            warnings.warn('the posterior has collapsed: no latent varies with the row. Train with cbs=KLWarmup() or FreeBits(), '
-                          'a smaller kld_weight, or for longer; learn.latent_report() shows the latents')
+            warnings.warn('the posterior has collapsed: no latent varies with the row. Train with cbs=KLWarmup() '
+                          'or FreeBits(), a smaller kld_weight, or for longer; '
+                          'learn.latent_report() shows the latents')

@@ -28,17 +28,19 @@ from fastprogress.fastprogress import progress_bar
 class RowView:
     "What a model in evaluation mode says of a batch; each part is computed when it is first asked for"
     def __init__(self,
-        learn,     # `VAELearner`
+        learn,     # a VAELearner
         x,         # the batch [rows, features], as the table has it
         pred,      # the model's tuple
-        rows=None, # `ScaledRows` that the model took
+        rows=None, # ScaledRows that the model took
     ):
         self.x, self.rows, self.model = x, rows, learn.model
         self.lik, self.weight = learn.loss_func.likelihood, learn.loss_func.kld_weight
         self.params, self.mu, self.logvar = (*pred, None)[:3]  # an autoencoder has no logvar
 
     @cached_property
-    def recon(self): return self.lik.full_nll(self.params, self.x) if self.rows is None else self.rows.recon(self.lik, self.params, self.x)
+    def recon(self):
+        if self.rows is None: return self.lik.full_nll(self.params, self.x)
+        return self.rows.recon(self.lik, self.params, self.x)
     @cached_property
     def kld(self): return kl_divergence(self.mu, self.logvar)
     @cached_property
@@ -60,7 +62,7 @@ class Collect(Callback):
     def value(self): return torch.cat(self.parts)
 
 # %% ../../nbs/api/train/03_passes.ipynb #c030
-def _block_rows(device): return 512 if device.type == 'cpu' else 8192 # that a core's cache holds; that keep a GPU busy
+def _block_rows(device): return 512 if device.type == 'cpu' else 8192
 
 def _block(x, a, device):
     "The rows from number `a` on; the last block is filled up with copies of its first row"
@@ -68,26 +70,32 @@ def _block(x, a, device):
     b = x[a:a+bs].to(device)
     return torch.cat([b, b[:1].expand(bs-len(b), -1)]) if len(b) < bs else b
 
+# %% ../../nbs/api/train/03_passes.ipynb #73269f8f
 @contextmanager
-def inference_mode(learn):
+def inference_mode(
+    learn, # a VAELearner
+):
     "The learner with `inference_copy` of its model; inside of another such, as it is"
-    if learn.model is learn._inference_model: yield; return
+    if learn.model is learn.inference_model:
+        yield
+        return
     model = learn.model
-    learn.model = learn._inference_model = inference_copy(model)
+    learn.model = learn.inference_model = inference_copy(model)
     try: yield
-    finally: learn.model, learn._inference_model = model, None
+    finally: learn.model, learn.inference_model = model, None
 
 # %% ../../nbs/api/train/03_passes.ipynb #c032
 @patch
 def collect(self:VAELearner,
-    x,   # [rows, features] tensor, as the table has it
-    cb,  # a `Collect`
-    cond=None, # codes of conditions [rows, conditions]; None: not known
+    x:torch.Tensor, # [rows, features], as the table has it
+    cb:Collect,     # says what to keep of a batch
+    cond:torch.Tensor|None=None, # codes of conditions [rows, conditions]; None: not known
 )->torch.Tensor: # [rows, ...], on the CPU
     "Take `x` through the model in evaluation mode, and keep what `cb` takes"
     device = next(self.model.parameters()).device
+    inputs = [x] if cond is None else [x, cond]
     def part(starts):
-        blocks = ([_block(o, a, device) for o in ([x] if cond is None else [x, cond])] for a in starts)
+        blocks = ([_block(o, a, device) for o in inputs] for a in starts)
         return [cb.extract(RowView(self, b[0], *inference_pass(self.model, *b))).cpu() for b in blocks]
     starts = range(0, len(x), _block_rows(device))
     with preserve_state(self), inference_mode(self), torch.no_grad():
@@ -96,10 +104,10 @@ def collect(self:VAELearner,
 
 # %% ../../nbs/api/train/03_passes.ipynb #c038
 def with_progress(
-    pieces,    # of work, any number
-    total,     # about how many
-    show=True, # draw the bar
-):
+    pieces,         # of work, any number
+    total:int,      # about how many
+    show:bool=True, # draw the bar
+):                  # yields the pieces
     "Pass `pieces` on beside a progress bar of about `total` steps"
     ticks = iter(progress_bar(range(total), leave=False) if show and total > 1 else ())
     for p in pieces:
@@ -115,15 +123,16 @@ def _join(parts):
 # %% ../../nbs/api/train/03_passes.ipynb #c040
 @patch
 def stream(self:VAELearner,
-    data,       # DataFrame, `Table`, array, or path of a parquet or CSV file
-    cb,         # a `Collect`
-    frame,      # makes the result of a piece from the piece and its collected rows
-    out=None,   # parquet file to write; its path is then returned
-    absent=True,# a feature that is all middle level in an era is missing there
-):
+    data,        # DataFrame, Table, array, or path of a parquet or CSV file
+    cb:Collect,  # says what to keep of a batch
+    frame,       # makes the result of a piece from the piece and its collected rows
+    out:str|Path|None=None, # parquet file to write; its path is then returned
+    absent:bool=True,       # a feature that is all middle level in an era is missing there
+)->pd.DataFrame|Path: # a row per row of the data
     "Run `cb` over `data` piece by piece; returns a DataFrame, or the path when written"
-    total = -(-n_rows(data)//piece_rows(len(self.schema))) if data is not None else 0
-    done = (frame(p, self.collect(torch.from_numpy(p.x), cb)) for p in with_progress(pieces(data, self.schema, absent), total, self.show_bars))
+    total = 0 if data is None else -(-n_rows(data)//piece_rows(len(self.schema)))
+    work = with_progress(pieces(data, self.schema, absent), total, self.show_bars)
+    done = (frame(p, self.collect(torch.from_numpy(p.x), cb)) for p in work)
     with inference_mode(self):
         if out is None: return _join(list(done))
         with ParquetOut(out) as w:
@@ -135,17 +144,29 @@ class Latents(Collect):
     "Collects the latent means, [rows, latent_dim]"
     def extract(self, v): return v.mu.float()
 
+# %% ../../nbs/api/train/03_passes.ipynb #89fcb138
+def _latent_frame(piece, z):
+    "The latents [rows, latent_dim] of a piece as columns"
+    return pd.DataFrame(z.numpy(), piece.index, [f'z{i}' for i in range(z.shape[1])])
+
+@patch
+def encode(self:VAELearner,
+    data,                   # DataFrame, Table, array, or path of a parquet or CSV file
+    out:str|Path|None=None, # parquet file to write; its path is then returned
+)->pd.DataFrame: # [rows, latent_dim], columns z0, z1, ...
+    "Latent means of each row, with the index of `data`; streamed to parquet when `out` is a path"
+    return self.stream(data, Latents(), _latent_frame, out)
+
+# %% ../../nbs/api/train/03_passes.ipynb #c043
 class Means(Collect):
     "Collects the expected rows, [rows, features], in the tensor's units"
     def extract(self, v): return v.lik.mean(v.params)
 
-# %% ../../nbs/api/train/03_passes.ipynb #c043
+# %% ../../nbs/api/train/03_passes.ipynb #8a2e4e9c
 @patch
-def encode(self:VAELearner, data, out=None)->pd.DataFrame: # [rows, latent_dim], columns z0, z1, ...
-    "Latent means of each row, with the index of `data`; streamed to parquet when `out` is a path"
-    return self.stream(data, Latents(), lambda p,z: pd.DataFrame(z.numpy(), p.index, [f'z{i}' for i in range(z.shape[1])]), out)
-
-@patch
-def reconstruct(self:VAELearner, data, out=None)->pd.DataFrame: # [rows, features] float32
+def reconstruct(self:VAELearner,
+    data,                   # DataFrame, Table, array, or path of a parquet or CSV file
+    out:str|Path|None=None, # parquet file to write; its path is then returned
+)->pd.DataFrame: # [rows, features] float32
     "Expected row given its latent means, in the source's units, with the index of `data`"
     return self.stream(data, Means(), lambda p,m: p.decode(m, 'float32'), out)
