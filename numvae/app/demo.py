@@ -13,7 +13,7 @@ from ..data.table import Table
 from ..anomaly.eras import era_means
 from ..denoise.corrupt import swap_noise
 from ..synth.quality import quality
-from .files import check_out_folder, model_report, progress, show_scores, train_file
+from .files import check_out_folder, model_report, show_progress, show_scores, train_file
 
 import time
 
@@ -183,7 +183,7 @@ def run_demo(out='numvae-demo', # folder for the results
     "Simulate, train, score, denoise, sample and report"
     d = Demo(out, rows, eras, epochs, seed, device)
     for step in (d.simulate, d.train): step()
-    with progress(d.learn, False):
+    with show_progress(d.learn, False):
         for step in (d.score, d.measure_scores, d.denoise, d.sample, d.report): step()
     d.say('Done. The files:')
     print(f'{d.where()}\n\nAgainst the truth (all rows were scored, the {len(d.learn.dls.train_ds):,} of the training eras among them):\n{d.results()}', flush=True)
