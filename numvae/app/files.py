@@ -280,7 +280,7 @@ def fit(
     if gamma is None: learn.fit_one_cycle(n, lr, cbs=cbs)
     else: learn.fit(n, lr, cbs=cbs + [ParamScheduler({'lr': lambda p: lr*gamma**int(p*n + 1e-4)})])
     bounded = all((p.abs() < 1e15).all() for p in learn.model.parameters())  # NaN is not below either
-    if bounded and np.isfinite(learn.recorder.losses[-1]): return
+    if bounded and math.isfinite(learn.recorder.losses[-1]): return
     raise InputError(f'the training diverged, its loss is no number any more: use a smaller learning rate than {lr}')
 
 # %% ../../nbs/api/app/01_files.ipynb #c035
@@ -427,7 +427,7 @@ def _read_scores(path):
     s = pd.read_csv(path, dtype={c: str for c in names}, keep_default_na=False)
     return s.set_index(names) if names else s
 
-# %% ../../nbs/api/app/01_files.ipynb #n005
+# %% ../../nbs/api/app/01_files.ipynb #n010
 def score_file(
     model:str|Path,        # folder of a saved model
     data:str|Path,         # parquet or CSV file
@@ -485,6 +485,7 @@ def parse_conditions(
         res[name.strip()] = next((v for v in known if _same_value(v, given.strip())), given)
     return res
 
+# %% ../../nbs/api/app/01_files.ipynb #n011
 def sample_file(
     model:str|Path,       # folder of a saved model
     n:int,                # rows
