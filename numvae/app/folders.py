@@ -11,7 +11,7 @@ from ..core import InputError
 from ..data.stream import ParquetOut, n_rows
 from ..denoise.denoise import check_denoise
 from ..export import load_vae
-from .files import parse_conditions, _bars, check_method, check_out_folder, denoise_file, progress, sample_file, score_file
+from .files import parse_conditions, check_method, check_out_folder, denoise_file, show_progress, sample_file, score_file
 from .batch import over_folder, sample_parts
 
 import os
@@ -67,7 +67,7 @@ def score_folder(model, data, out, method='combined', device=None, top=5, p_valu
     "Score every row of every file of a folder, and show the most abnormal rows"
     out, learn = _out_folder(out), load_vae(model, device='cpu')
     cal = check_method(learn, model, method, p_values)
-    with progress(learn, _bars()): files = over_folder(model, 'anomaly_scores', data, out, method=method, device=device, **how)
+    with show_progress(learn): files = over_folder(model, 'anomaly_scores', data, out, method=method, device=device, **how)
     if p_values: print(f'{add_p_values(files, cal):,} rows stand out at a false discovery rate of 10 %')
     print(f'{sum(map(n_rows, files)):,} rows in {len(files):,} files scored; wrote {out}')
     if top: print(f'\nMost abnormal rows:\n{top_rows(files, top).to_string(float_format="{:.3f}".format)}', flush=True)
@@ -84,7 +84,7 @@ def denoise_path(model, data, out, expected=False, noise=None, device=None, **ho
     if not is_folder(data, how): return denoise_file(model, data, out, expected, noise, device)
     out, learn = _out_folder(out), load_vae(model, device='cpu')
     check_denoise(learn.loss_func.likelihood, noise, None, None)
-    with progress(learn, _bars()): files = over_folder(model, 'denoise', data, out, expected=expected, noise=noise, device=device, **how)
+    with show_progress(learn): files = over_folder(model, 'denoise', data, out, expected=expected, noise=noise, device=device, **how)
     print(f'{sum(map(n_rows, files)):,} rows in {len(files):,} files cleaned; wrote {out}')
     return files
 
@@ -99,6 +99,6 @@ def sample_path(model, n, out, seed=None, device=None, cond=None, parts=None, **
     if n < 1: raise InputError(f'n={n}: ask for at least one row')
     learn.sample(1, 0, cond=parse_conditions(cond, learn.codes))  # what is wrong with the question shows at once
     seed = int.from_bytes(os.urandom(4), 'big') if seed is None else seed
-    with progress(learn, _bars()): files = sample_parts(model, n, out, parts, seed, device=device, cond=parse_conditions(cond, learn.codes), **how)
+    with show_progress(learn): files = sample_parts(model, n, out, parts, seed, device=device, cond=parse_conditions(cond, learn.codes), **how)
     print(f'{n:,} synthetic rows in {parts:,} files; wrote {out}')
     return files
