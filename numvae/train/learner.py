@@ -26,7 +26,7 @@ from torch import nn
 from fastcore.all import patch, delegates, L
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastai.callback.schedule import *  # gives the Learner fit_one_cycle and lr_find
+import fastai.callback.schedule  # noqa: F401  gives the Learner fit_one_cycle and lr_find
 
 # %% ../../nbs/api/train/02_learner.ipynb #b9760ec5
 class VAELearner(Learner):

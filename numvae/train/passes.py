@@ -21,7 +21,7 @@ from pathlib import Path
 import pandas as pd, pyarrow as pa, torch
 from fastcore.all import patch
 from fastai.callback.core import Callback
-from fastai.callback.schedule import *  # gives the Learner fit_one_cycle and lr_find
+
 from fastprogress.fastprogress import progress_bar
 
 # %% ../../nbs/api/train/03_passes.ipynb #c006
