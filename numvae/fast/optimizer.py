@@ -7,7 +7,7 @@ __all__ = ['FusedAdam']
 
 # %% ../../nbs/api/fast/04_optimizer.ipynb #380ff054
 import torch
-from fastcore.all import L
+from fastcore.all import L, patch
 from fastai.optimizer import OptimWrapper, pytorch_hp_map
 
 # %% ../../nbs/api/fast/04_optimizer.ipynb #bbcd681a
@@ -27,14 +27,20 @@ class FusedAdam(OptimWrapper):
         for pg in self.opt.param_groups: pg['decay'] = wd
         self.fwd_map['decay'], self.bwd_map['wd'] = 'wd', 'decay'
 
-    @torch.no_grad()
-    def decay(self):
-        "Weight decay, for the parameters that have it"
-        for pg in self.opt.param_groups:
-            if not pg['decay']: continue
-            ps = [p for p in pg['params'] if p.grad is not None and self.state[p].get('do_wd', True)]
-            if ps: torch._foreach_mul_(ps, 1 - pg['lr']*pg['decay'])
+# %% ../../nbs/api/fast/04_optimizer.ipynb #781f4e9e
+@patch
+@torch.no_grad()
+def decay(self:FusedAdam):
+    "Weight decay, for the parameters that have it"
+    for pg in self.opt.param_groups:
+        if not pg['decay']: continue
+        ps = [p for p in pg['params'] if p.grad is not None and self.state[p].get('do_wd', True)]
+        if ps: torch._foreach_mul_(ps, 1 - pg['lr']*pg['decay'])
 
-    def step(self, closure=None):
-        self.decay()
-        return self.opt.step(closure)
+@patch
+def step(self:FusedAdam,
+    closure=None, # for torch's optimizer, which may ask for the loss again
+):
+    "Decay, then torch's own step"
+    self.decay()
+    return self.opt.step(closure)

@@ -7,8 +7,8 @@ __all__ = ['handles_event', 'StepRunner']
 
 # %% ../../nbs/api/fast/05_runner.ipynb #6dd0e829
 from ..threads import single_torch_thread
-from .step import FusedStep, Step, fused_obstacle
-from .cuda_graph import GeneralStep, RecordedStep, graph_obstacle
+from .step import FusedStep, Step, foreign_part, fused_obstacle
+from .cuda_graph import GeneralStep, RecordedStep
 
 import torch, warnings
 from contextlib import ExitStack, contextmanager
@@ -25,17 +25,17 @@ def handles_event(
     return type(cb).__call__ is not Callback.__call__ or hasattr(type(cb), name) or name in vars(cb)
 
 # %% ../../nbs/api/fast/05_runner.ipynb #950075c2
-_no_room = dict(cpu=['after_pred'], cuda=['after_pred', 'after_loss', 'before_backward']) # events that a fast step skips
+_skipped = dict(cpu=['after_pred'], cuda=['after_pred', 'after_loss', 'before_backward'])  # events of a fast step
 
-def _is_bf16(cb): return isinstance(cb, MixedPrecision) and cb.amp_mode == AMPMode.BF16
-
-def _listener(learn, device): # type of the device
-    "A callback, and the event that a fast step has no room for; None where there is no such callback"
-    for e in _no_room[device]:
+def _listener(learn, device): # a learner, the device's type
+    "Which callback listens to an event that a fast step skips; None where there is no such callback"
+    def recorded(cb): return device == 'cuda' and isinstance(cb, MixedPrecision) and cb.amp_mode == AMPMode.BF16
+    for e in _skipped[device]:
         for cb in learn.cbs:
-            if handles_event(cb, e) and not (device == 'cuda' and _is_bf16(cb)): return cb, e
+            if handles_event(cb, e) and not recorded(cb): return f'{cb.name} listens to {e}'
 
-def _batch_numbers(learn):
+# %% ../../nbs/api/fast/05_runner.ipynb #cf5c00c0
+def _decoder_outputs(learn):
     "How many numbers the decoder puts out for a batch"
     c, bs = getattr(learn.model, 'config', None), getattr(learn.dls.train, 'bs', None)
     return 0 if c is None or bs is None else c.n_features*c.n_out*bs
@@ -66,21 +66,23 @@ def obstacle(self:StepRunner,
     "Why training takes the general path; None where it takes a fast one"
     if not learn.fast: return 'fast is off'
     device = next(learn.model.parameters()).device.type
-    if device not in _no_room: return f'the model is on {device}'
-    if found := _listener(learn, device): return f'{found[0].name} listens to {found[1]}'
-    if device == 'cuda': return graph_obstacle(learn.model, learn.loss_func)
-    if learn.fast == 'auto' and _batch_numbers(learn) < 2**18: return 'the batches are small'
+    if device not in _skipped: return f'the model is on {device}'
+    if found := _listener(learn, device): return found
+    if device == 'cuda': return foreign_part(learn.model, learn.loss_func)
+    if learn.fast == 'auto' and _decoder_outputs(learn) < 2**18: return 'the batches are small'
     return 'mixed precision is on' if torch.is_autocast_enabled('cpu') else fused_obstacle(learn.model, learn.loss_func)
 
 # %% ../../nbs/api/fast/05_runner.ipynb #0d75e73b
 def _depends_on(learn, complete, bf16):
     "What a recorded step depends on"
     m, l = learn.model, learn.loss_func
-    return dict(complete=complete, bf16=bf16, compile=bool(learn.compile), model=m, loss_func=l, kld_weight=l.kld_weight,
-                training=[o.training for o in m.modules()],
-                parameters=[(p.data_ptr(), p.requires_grad) for p in m.parameters()],
-                scaler=[b._version for b in m.scaler.buffers()])
+    return dict(
+        complete=complete, bf16=bf16, compile=bool(learn.compile), model=m, loss_func=l, kld_weight=l.kld_weight,
+        training=[o.training for o in m.modules()],
+        parameters=[(p.data_ptr(), p.requires_grad) for p in m.parameters()],
+        scaler=[b._version for b in m.scaler.buffers()])
 
+# %% ../../nbs/api/fast/05_runner.ipynb #18da56d2
 @patch
 def record(self:StepRunner,
     learn, # a learner in training
@@ -91,11 +93,10 @@ def record(self:StepRunner,
     m, l = learn.model, learn.loss_func
     complete = not bf16 and batch[0] is batch[1] and fused_obstacle(m, l) is None and learn.dl.dataset.complete
     key = _depends_on(learn, complete, bf16)
-    if self.recorded and self.recorded[0] == key and self.recorded[1].fits(batch): return self.recorded[1]
-    step = FusedStep(m, l, complete=True) if complete else GeneralStep(m, l, bool(learn.compile))
-    device = batch[0].device.type
-    with torch.autocast(device, torch.bfloat16, enabled=bf16, cache_enabled=False):
-        self.recorded = key, RecordedStep(step, m, l, batch)
+    if not self.recorded or self.recorded[0] != key or not self.recorded[1].fits(batch):
+        step = FusedStep(m, l, complete=True) if complete else GeneralStep(m, l, bool(learn.compile))
+        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            self.recorded = key, RecordedStep(step, m, l, batch)
     return self.recorded[1]
 
 # %% ../../nbs/api/fast/05_runner.ipynb #a92483b0
@@ -106,7 +107,7 @@ def choose(self:StepRunner,
 ): # `Step`; False for the general path; None for the general path for this batch only
     "A fast step for batches like this one"
     cpu = batch[0].device.type == 'cpu'
-    if self.obstacle(learn) is not None:
+    if self.obstacle(learn):
         compiled = learn.compile and learn.fast and cpu and not _listener(learn, 'cpu')
         return GeneralStep(learn.model, learn.loss_func, True) if compiled else False
     if cpu:
