@@ -15,24 +15,37 @@ import numpy as np, torch
 from fastcore.all import patch
 from fastai.torch_core import rank_distrib, num_distrib
 from fastai.callback.progress import ProgressCallback
-try: from fastai.distributed import DistributedTrainer
-except NameError: raise InputError("training in several processes needs Accelerate: pip install 'numvae[scale]'") from None
+try: from fastai.distributed import *
+except NameError:
+    raise InputError("training in several processes needs Accelerate: pip install 'numvae[scale]'") from None
 
 # %% ../../nbs/api/train/05_distrib.ipynb #c006
-def shard_rows(era, n, rank, world): # [rows] era labels or None; rows; number of this process and of all
-    "Positions of a process's rows, and how many rows the smallest share has"
+def shard_rows(
+    era,       # Categorical of the rows' eras, or None
+    n:int,     # rows
+    rank:int,  # number of this process
+    world:int, # number of processes
+)->tuple: # positions of this process's rows; how many rows the smallest part has
+    "The rows of a process; `InputError` where there are fewer eras than processes"
     if era is None: return np.arange(rank, n, world), n//world
-    if len(era.categories) < world: raise InputError(f'{len(era.categories)} eras can\'t be shared among {world} processes: use fewer processes')
+    if len(era.categories) < world:
+        raise InputError(f"{len(era.categories)} eras can't be shared among {world} processes: use fewer processes")
     mine = era.codes % world
     return np.flatnonzero(mine == rank), np.bincount(mine[mine >= 0], minlength=world).min()
 
+# %% ../../nbs/api/train/05_distrib.ipynb #0a32dcc5
 class ShardDL(TableDL):
     "The training batches of one of several processes"
-    def __init__(self, dl, rank, world): # the `TableDL` of the whole training set
+    def __init__(self,
+        dl:TableDL, # of the complete training set
+        rank:int,   # number of this process
+        world:int,  # number of processes
+    ):
         ds = dl.dataset
         at, least = shard_rows(ds.era, len(ds), rank, world)
-        at = torch.as_tensor(at, device=ds.x.device)
-        super().__init__(ds.pick(at), bs=max(1, dl.bs//world), shuffle=dl.shuffle, drop_last=True, device=dl.device, block=dl.block)
+        rows = ds.pick(torch.as_tensor(at, device=ds.x.device))
+        super().__init__(rows, bs=max(1, dl.bs//world), shuffle=dl.shuffle, drop_last=True,
+                         device=dl.device, block=dl.block)
         self.least = int(least)
 
     def __len__(self): return self.least//self.bs
@@ -40,15 +53,19 @@ class ShardDL(TableDL):
 # %% ../../nbs/api/train/05_distrib.ipynb #c009
 class TableTrainer(DistributedTrainer):
     "fastai's `DistributedTrainer`, for tables"
-    def _wrap_dl(self, dl): return ShardDL(dl, rank_distrib(), num_distrib()) if isinstance(dl, TableDL) and dl.shuffle and not isinstance(dl, ShardDL) else dl
+    def _wrap_dl(self, dl):
+        deals_out = isinstance(dl, TableDL) and dl.shuffle and not isinstance(dl, ShardDL)
+        return ShardDL(dl, rank_distrib(), num_distrib()) if deals_out else dl
 
+# %% ../../nbs/api/train/05_distrib.ipynb #51a9e04f
 @patch
 def to_distributed(self:VAELearner,
-    sync_bn=True, # synchronised norms, on GPUs
-    **kwargs      # of `accelerate.Accelerator`
-):
+    sync_bn:bool=True, # synchronised norms, on GPUs
+    **kwargs           # of `accelerate.Accelerator`
+)->VAELearner: # the learner itself
     "Make the next fit one of several processes"
     cpu = next(self.model.parameters()).device.type == 'cpu'
-    self.add_cb(TableTrainer(sync_bn and not cpu, **({'cpu': True} if cpu else {}) | kwargs))
+    if cpu: kwargs = dict(cpu=True) | kwargs
+    self.add_cb(TableTrainer(sync_bn and not cpu, **kwargs))
     if rank_distrib(): self.remove_cb(ProgressCallback)
     return self

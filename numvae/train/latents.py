@@ -20,9 +20,10 @@ from fastcore.all import patch, store_attr, delegates
 from fastprogress.fastprogress import progress_bar
 
 # %% ../../nbs/api/train/04_latents.ipynb #c021
-def active_units(mu,      # [rows, latent_dim] latent means, array or DataFrame
-                 least=.01, # variance from which a latent counts
-                )->int:
+def active_units(
+    mu,              # [rows, latent_dim] latent means, array or DataFrame
+    least:float=.01, # variance from which a latent counts
+)->int:
     "Number of latent variables whose mean varies over the rows"
     return int((np.asarray(mu).var(0, ddof=1) > least).sum())
 
@@ -31,6 +32,7 @@ class LatentTerms(Collect):
     "Collects recon, then the KL terms, then the latent means, [rows, 1 + 2 latent_dim]"
     def extract(self, v): return torch.cat([v.recon[:, None], kl_terms(v.mu, v.logvar), v.mu.float()], 1)
 
+# %% ../../nbs/api/train/04_latents.ipynb #5158f641
 def _marginal_nats(x, levels):
     "Mean nats per row of independent marginals fitted to the rows themselves"
     seen = ~missing(x)
@@ -42,68 +44,77 @@ def _marginal_nats(x, levels):
     var = ((v**2).sum(0)/n - (v.sum(0)/n)**2).clamp(min=1e-12)
     return (.5*(1 + math.log(2*math.pi) + var.log())).sum().item()
 
-# %% ../../nbs/api/train/04_latents.ipynb #c025
-@patch
-def latent_report(self:VAELearner,
-    x=None,  # [rows, features] tensor, as the table has it; default: the validation rows, or the training rows where there are none
-    n=5000,  # most rows looked at
-)->pd.DataFrame: # [latent_dim]: kl (nats), var (of the mean), active; attrs: active, kl, recon, gain (nats per row)
-    "Which latents are used, what they cost, and what they gain over independent marginals"
-    if x is None:
-        ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
-        if not len(ds): raise InputError('the learner has no rows: give some, learn.latent_report(table.x)')
-        x = ds.subsample(n)
-    t = self.collect(x[:n], LatentTerms())
-    k = (t.shape[1]-1)//2
-    r = pd.DataFrame(dict(kl=t[:, 1:1+k].mean(0).numpy(), var=t[:, 1+k:].var(0).numpy() if len(t) > 1 else np.nan), [f'z{i}' for i in range(k)])
-    r['active'] = r['var'] > .01
-    nats = not isinstance(self.loss_func.likelihood, MSE)
-    cost = t[:, 0].mean().item() + self.loss_func.kld_weight*float(r.kl.sum())
-    r.attrs.update(active=int(r.active.sum()), kl=float(r.kl.sum()), recon=t[:, 0].mean().item(), gain=_marginal_gain(self, x[:n]) - cost if nats else math.nan)
-    return r
-
 # %% ../../nbs/api/train/04_latents.ipynb #c026
 def _marginal_gain(learn, x):
     "Marginal nats in the units in which the likelihood counts"
-    m, lik = _marginal_nats(x.cpu(), learn.schema.levels), learn.loss_func.likelihood
-    if learn.schema.levels and not isinstance(lik, Gaussian): return m
-    if learn.schema.levels: x = x.float().masked_fill(missing(x), float('nan'))
-    m = _marginal_nats(x.cpu().float(), None)
-    return m - (0. if lik.scaler is None else lik.scaler.scale.double().log().sum().item())
+    levels, lik = learn.schema.levels, learn.loss_func.likelihood
+    if levels and not isinstance(lik, Gaussian): return _marginal_nats(x.cpu(), levels)
+    if levels: x = x.float().masked_fill(missing(x), float('nan'))
+    nats = _marginal_nats(x.cpu().float(), None)
+    return nats - (0. if lik.scaler is None else lik.scaler.scale.double().log().sum().item())
+
+# %% ../../nbs/api/train/04_latents.ipynb #c025
+@patch
+def latent_report(self:VAELearner,
+    x:torch.Tensor|None=None, # [rows, features], as the table has it; default: the judged rows
+    n:int=5000,               # most rows looked at
+)->pd.DataFrame: # [latent_dim]: kl (nats), var (of the mean), active; attrs: active, kl, recon, gain (nats per row)
+    "Which latents are used, what they cost and gain over independent marginals; `InputError` without any rows"
+    if x is None:
+        ds = self.judged_rows()
+        if not len(ds): raise InputError('the learner has no rows: give some, learn.latent_report(table.x)')
+        x = ds.subsample(n)
+    terms = self.collect(x[:n], LatentTerms())
+    k = (terms.shape[1]-1)//2
+    recon, kl, mu = terms.split([1, k, k], 1)
+    r = pd.DataFrame(dict(kl=kl.mean(0).numpy()), [f'z{i}' for i in range(k)])
+    r['var'] = mu.var(0).numpy() if len(mu) > 1 else np.nan
+    r['active'] = r['var'] > .01
+    r.attrs.update(active=int(r.active.sum()), kl=float(r.kl.sum()), recon=recon.mean().item(), gain=math.nan)
+    if not isinstance(self.loss_func.likelihood, MSE):  # which is not in nats
+        r.attrs['gain'] = _marginal_gain(self, x[:n]) - (r.attrs['recon'] + self.loss_func.kld_weight*r.attrs['kl'])
+    return r
 
 # %% ../../nbs/api/train/04_latents.ipynb #07a1ff05
 class DrawnTerms(Collect):
-    "Collects recon and kld with drawn latents, and the importance-weighted bound of the negative log likelihood, [rows, 3] nats"
-    def __init__(self, draws=16): store_attr()
+    "Collects recon and kld with drawn latents, and the importance-weighted bound of the nll, [rows, 3] nats"
+    def __init__(self,
+        draws:int=16, # of the latents
+    ): store_attr()
     def extract(self, v):
-        e = torch.randn(self.draws, v.mu.shape[1], generator=torch.Generator().manual_seed(0)).to(v.mu.device)
-        zs = [v.mu + (v.logvar/2).exp()*o for o in e]
-        nll = torch.stack([v.lik.full_nll(v.model.decode(z), v.x) for z in zs])
-        rate = torch.stack([.5*(z**2 - o**2 - v.logvar).sum(1) for z,o in zip(zs, e)])
-        return torch.stack([nll.mean(0), kl_terms(v.mu, v.logvar).sum(1), math.log(self.draws) - (-nll - rate).logsumexp(0)], 1)
+        noise = torch.randn(self.draws, v.mu.shape[1], generator=torch.Generator().manual_seed(0)).to(v.mu.device)
+        zs = [v.mu + (v.logvar/2).exp()*e for e in noise]
+        recon = torch.stack([v.lik.full_nll(v.model.decode(z), v.x) for z in zs])
+        rate = torch.stack([.5*(z**2 - e**2 - v.logvar).sum(1) for z,e in zip(zs, noise)])  # log q(z|x) - log p(z)
+        nll = math.log(self.draws) - (-recon - rate).logsumexp(0)
+        return torch.stack([recon.mean(0), v.kld, nll], 1)
 
 # %% ../../nbs/api/train/04_latents.ipynb #072597f7
 @patch
 def drawn_terms(self:VAELearner,
-    x=None,   # [rows, features] tensor; default: the validation rows, or the training rows where there are none
-    draws=16, # of the latents
+    x:torch.Tensor|None=None, # [rows, features], as the table has it; default: the judged rows
+    draws:int=16,             # of the latents
 )->pd.Series: # recon, kld, elbo (negative), nll: means in nats per row; active: latents in use
-    "The terms of the loss with drawn latents, for a KL weight of 1 whatever that of the training"
+    "The terms of the loss with drawn latents, for a KL weight of 1; `InputError` for a model that draws none"
     if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} draws no latents: train a VAE')
-    ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
+    ds = self.judged_rows()
     x = ds[range(len(ds))] if x is None else x
     recon, kld, nll = self.collect(x, DrawnTerms(draws)).double().mean(0).tolist()
-    return pd.Series(dict(recon=recon, kld=kld, elbo=recon+kld, nll=nll, active=self.latent_report(x).attrs['active']))
+    active = self.latent_report(x).attrs['active']
+    return pd.Series(dict(recon=recon, kld=kld, elbo=recon+kld, nll=nll, active=active))
 
+# %% ../../nbs/api/train/04_latents.ipynb #e6fc3949
 @delegates(vae_learner, but='model,kld_weight')
-def frontier(dls,    # `DataLoaders` with validation rows
-             weights=(.05, .1, .2, .5, 1., 2., 5., 10.), # KL weights to train with
-             n_epoch=10,
-             seed=0, # every run starts from it
-             **kwargs # for `vae_learner`
-            )->pd.DataFrame: # index kld_weight; recon, kld, elbo, nll, active
-    "Reconstruction against KL over the weight; `plot_frontier` draws it"
-    if bad := {'model', 'kld_weight'} & set(kwargs): raise InputError(f"frontier makes a model for each of its weights: leave out {', '.join(sorted(bad))}")
+def frontier(
+    dls,           # `DataLoaders` with validation rows
+    weights=(.05, .1, .2, .5, 1., 2., 5., 10.), # KL weights to train with
+    n_epoch:int=10,# of each training
+    seed:int=0,    # every run starts from it
+    **kwargs       # for `vae_learner`
+)->pd.DataFrame: # index kld_weight; recon, kld, elbo, nll, active
+    "Reconstruction against KL over the weight; `InputError` where a model or a weight is given"
+    if bad := {'model', 'kld_weight'} & set(kwargs):
+        raise InputError(f"frontier makes a model for each of its weights: leave out {', '.join(sorted(bad))}")
     res = {}
     for w in progress_bar(list(weights), leave=False):
         torch.manual_seed(seed)
