@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cache_folder']
 
-# %% ../../nbs/api/data/06_cache.ipynb #b503aa23
+# %% ../../nbs/api/data/06_cache.ipynb #48cb255b
 from ..core import InputError, path_beside, remove_path
 
 from .schema import Schema
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, delegates
 
-# %% ../../nbs/api/data/06_cache.ipynb #32c9f03d
+# %% ../../nbs/api/data/06_cache.ipynb #e26fb261
 _FORMAT = 1  # of the cache's files
 
 def _stamp(path):
@@ -34,7 +34,7 @@ def _source(path, asked): # path of the parquet file; arguments of `from_parquet
     return dict(format=_FORMAT, path=str(Path(path).resolve()), asked=asked, source=_stamp(path),
                 sets=sets and _stamp(sets))
 
-# %% ../../nbs/api/data/06_cache.ipynb #ee5bf772
+# %% ../../nbs/api/data/06_cache.ipynb #b6ba504f
 def cache_folder(
     path:str|Path,        # the parquet file
     folder:str|Path|None=None, # where caches lie; default: beside the file
@@ -46,7 +46,7 @@ def cache_folder(
     short = hashlib.sha256(key.encode()).hexdigest()[:12]
     return Path(folder or path.parent)/f'.{path.name}.{short}.numvae'
 
-# %% ../../nbs/api/data/06_cache.ipynb #863b5f4d
+# %% ../../nbs/api/data/06_cache.ipynb #b83086c3
 def _as_json(o): return json.loads(json.dumps(o, default=list)) # what comes back from a file
 
 def _write_cache(folder, path, asked):
@@ -67,7 +67,7 @@ def _open_cache(folder, source):
     era, ids = rows.pop('era') if about['era'] else None, rows.index if about['ids'] else None
     return Table(torch.from_numpy(x), Schema(**about['schema']), era, ids, rows if len(rows.columns) else None)
 
-# %% ../../nbs/api/data/06_cache.ipynb #d8a2a20b
+# %% ../../nbs/api/data/06_cache.ipynb #515f8cdd
 def _remove_left(folder):
     "Remove what processes that are gone left unfinished"
     for o in folder.parent.glob(f'*{folder.name}.*.tmp'):
@@ -75,7 +75,7 @@ def _remove_left(folder):
         except (ProcessLookupError, ValueError): remove_path(o)
         except OSError: pass  # it lives, and is another user's
 
-# %% ../../nbs/api/data/06_cache.ipynb #23076bd7
+# %% ../../nbs/api/data/06_cache.ipynb #9b5b53e4
 def _changed(path): return InputError(f'{path} changed while it was read: try again when it is complete')
 
 def _new_folder(folder):
@@ -94,7 +94,7 @@ def _put(tmp, folder):
     except OSError:
         if not folder.exists(): raise  # else another process was faster
 
-# %% ../../nbs/api/data/06_cache.ipynb #af7b8a69
+# %% ../../nbs/api/data/06_cache.ipynb #5f5e8f45
 def _make_cache(folder, path, asked, source):
     "Write a cache beside its place, then put it there"
     _remove_left(folder)
@@ -106,7 +106,7 @@ def _make_cache(folder, path, asked, source):
         _put(tmp, folder)
     finally: remove_path(tmp)
 
-# %% ../../nbs/api/data/06_cache.ipynb #523ae18a
+# %% ../../nbs/api/data/06_cache.ipynb #32d0a184
 @patch(cls_method=True)
 @delegates(Table.from_parquet, but='new')
 def cached(cls:Table,
