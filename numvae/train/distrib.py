@@ -15,7 +15,7 @@ import numpy as np, torch
 from fastcore.all import patch
 from fastai.torch_core import rank_distrib, num_distrib
 from fastai.callback.progress import ProgressCallback
-try: from fastai.distributed import *
+try: from fastai.distributed import DistributedTrainer
 except NameError:
     raise InputError("training in several processes needs Accelerate: pip install 'numvae[scale]'") from None
 
