@@ -109,9 +109,8 @@ def _correlations(df):
     "Pearson correlations [features, features], missing entries left out pair by pair; NaN for a constant feature"
     x, m = _centred(df)
     n = np.maximum(m.T@m, 1)
-    mean, square = x.T@m/n, (x**2).T@m/n
-    cov = x.T@x/n - mean*mean.T
-    var = square - mean**2
+    mean = x.T@m/n
+    cov, var = x.T@x/n - mean*mean.T, (x**2).T@m/n - mean**2
     with np.errstate(invalid='ignore', divide='ignore'): corr = np.clip(cov/np.sqrt(var*var.T), -1, 1)
     return np.where(np.minimum(var, var.T) > 1e-12, corr, np.nan)
 

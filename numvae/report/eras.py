@@ -46,8 +46,7 @@ def _draw_band(ax, v, zs, mark):
     if len(np.unique(zs[ok])) < 3: return
     slope, middle = np.polyfit(zs[ok], v[ok], 1)
     if np.allclose(middle + slope*zs[ok], v[ok], atol=1e-3*abs(slope)):
-        low, high = middle - slope*mark, middle + slope*mark
-        ax.axhspan(low, high, color=BLUE, alpha=.08, lw=0, label=f'|z| ≤ {mark:g}')
+        ax.axhspan(middle - slope*mark, middle + slope*mark, color=BLUE, alpha=.08, lw=0, label=f'|z| ≤ {mark:g}')
 
 # %% ../../nbs/api/report/02_eras.ipynb #123b8756
 def _free_places(x, y, width, most, height=.085):

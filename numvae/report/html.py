@@ -86,6 +86,7 @@ def _figures(axs):
     "The figures of some axes, each once"
     return list({id(a.figure): a.figure for a in np.ravel(axs)}.values())
 
+# %% ../../nbs/api/report/04_html.ipynb #07b1c1d3
 def _content(o, heading):
     "Anything that the section `heading` may hold, as HTML; `InputError` for anything else"
     if o is None: return ()

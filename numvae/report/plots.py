@@ -17,10 +17,10 @@ from sklearn.decomposition import PCA
 # %% ../../nbs/api/report/01_plots.ipynb #c023
 def _plot_term(history, term, ax, unit):
     "Lines of one term over the epochs: training, and validation where there is any"
-    for part, color, line, marker in (('train',BLUE,'-','o'), ('valid',ORANGE,'--','s')):
+    for part, color, line, mark in (('train',BLUE,'-','o'), ('valid',ORANGE,'--','s')):
         y = history.get(f'{part}_{term}')
         if y is None or not np.isfinite(y.astype(float)).any(): continue
-        if len(y) > 40: marker = None
+        marker = mark if len(y) <= 40 else None
         ax.plot(history['epoch'], y, color=color, ls=line, lw=1.8, marker=marker, ms=4, label=part)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_above(style_axes(ax, 'epoch', score_label(term, unit)))
@@ -59,6 +59,12 @@ def align_truth(
         raise InputError(f'truth has {len(truth)} rows and scores {len(df)}: pass one boolean per row')
     return truth
 
+# %% ../../nbs/api/report/01_plots.ipynb #693ba8c8
+def _say_outside(ax, rows):
+    "Say in the corner that the outermost bars hold `rows` rows from beyond them"
+    text = f'{rows:,} row{"s"[:rows!=1]} beyond, in the outermost bars'
+    ax.text(.99, .97, text, ha='right', va='top', size=7.5, color=GREY, transform=ax.transAxes)
+
 # %% ../../nbs/api/report/01_plots.ipynb #c030
 def _draw_counts(ax, v, truth, bins):
     "Log counts of the values `v`, planted rows in front of the ordinary ones"
@@ -71,9 +77,7 @@ def _draw_counts(ax, v, truth, bins):
         ax.stairs(counts, edges, fill=True, color=color, alpha=.65, label=f'{rows.sum():,} {kind}rows')
     ax.set_yscale('log')
     ax.set_ylim(bottom=.7)
-    if outside:
-        ax.text(.99, .97, f'{outside:,} row{"s"[:outside!=1]} beyond, in the outermost bars', ha='right', va='top',
-                size=7.5, color=GREY, transform=ax.transAxes)
+    if outside: _say_outside(ax, outside)
 
 # %% ../../nbs/api/report/01_plots.ipynb #c031
 def _score_panel(ax, v, truth, threshold, bins):
@@ -108,12 +112,17 @@ def plot_score_hists(
     return axs
 
 # %% ../../nbs/api/report/01_plots.ipynb #c046
-def _latent_array(latents, scores):
-    "The latents as an array [rows, latent_dim]; `InputError` unless they are of the rows of `scores`"
+def _check_same_rows(latents, scores):
+    "`InputError` unless latents and scores are of the same rows"
     other = isinstance(latents, pd.DataFrame) and not latents.index.equals(scores.index)
     if other or len(latents) != len(scores):
         raise InputError(f'latents ({len(latents)} rows) and scores ({len(scores)} rows) are not of the same rows in '
                          'the same order: make both from the same data')
+
+# %% ../../nbs/api/report/01_plots.ipynb #1262ccb1
+def _latent_array(latents, scores):
+    "The latents as an array [rows, latent_dim]; `InputError` unless they are of the rows of `scores`"
+    _check_same_rows(latents, scores)
     z = np.asarray(latents, dtype=float)
     if z.ndim!=2 or not z.shape[1]: raise InputError(f'latents must be [rows, latent_dim], not {list(z.shape)}')
     return z

@@ -30,9 +30,10 @@ def short_text(
         s = s[:first] + '…' + s[-(max_chars-first-1):]
     return s.replace('$', r'\$')
 
-# %% ../../nbs/api/report/00_style.ipynb #8a190137
+# %% ../../nbs/api/report/00_style.ipynb #af7781cc
 SCORE_NAMES = dict(kld='KLD', recon='reconstruction error', elbo='negative ELBO', score='score')
 
+# %% ../../nbs/api/report/00_style.ipynb #901a5c61
 def score_label(
     col:str,                 # column of a frame of scores
     unit:str='nats per row', # unit of the two terms
@@ -40,6 +41,12 @@ def score_label(
     "Axis label of a column of scores"
     name = SCORE_NAMES.get(col, short_text(col))
     return f'{name} ({"higher is odder" if col == "score" else unit})'
+
+# %% ../../nbs/api/report/00_style.ipynb #0267e489
+def _new_axes(n, w, h, cols):
+    "A figure with panels for `n` axes, `cols` in a row"
+    rows = -(-n//cols)
+    return plt.subplots(rows, cols, figsize=(w*cols, h*rows), layout='constrained')[1]
 
 # %% ../../nbs/api/report/00_style.ipynb #c014
 def figure_axes(
@@ -50,10 +57,7 @@ def figure_axes(
     cols:int|None=None # panels in a row; without it all of them
 )->np.ndarray:         # [n or more] axes
     "The axes given, or `n` new ones; `InputError` when too few are given"
-    if axs is None:
-        cols = min(n, cols or n)
-        rows = -(-n//cols)
-        axs = plt.subplots(rows, cols, figsize=(w*cols, h*rows), layout='constrained')[1]
+    if axs is None: axs = _new_axes(n, w, h, min(n, cols or n))
     axs = np.atleast_1d(np.asarray(axs, dtype=object)).ravel()
     if len(axs) < n: raise InputError(f'{n} axes are needed and {len(axs)} given: pass axs of {n} axes, or none')
     for a in axs[n:]: a.set_axis_off()
