@@ -35,7 +35,7 @@ def _terms(m, v):
     d, k = v.x.shape[1], v.mu.shape[1]
     if type(m) in (Elbo, Recon): return _recon_terms(v), kl_terms(v.mu, v.logvar)*v.weight if type(m) is Elbo else _none(v.x, k)
     if type(m) is KLD: return _none(v.x, d), kl_terms(v.mu, v.logvar)
-    if type(m) is SquaredNorm: return torch.as_tensor(np.square(m.standard(v.row.double().cpu().numpy())), dtype=torch.float32), _none(v.x, k)
+    if type(m) is SquaredNorm: return torch.as_tensor(np.square(m.standardise(v.row.double().cpu().numpy())), dtype=torch.float32), _none(v.x, k)
     t = _mahalanobis_terms(m, v)
     return (t, _none(v.x, k)) if type(m) is RowGaussian else (_none(v.x, d), t) if type(m) is Mahalanobis else (t[:, k:], t[:, :k])
 

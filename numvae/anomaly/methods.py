@@ -18,13 +18,14 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c008
+# %% ../../nbs/api/anomaly/00_methods.ipynb #e90445ec
 class Method:
     "Makes a number per row, [rows], of the `RowView` of a batch"
     fitted = True  # whether it is ready for use
     def reset(self): pass  # forget what was fitted
     def __call__(self, v): raise NotImplementedError
 
+# %% ../../nbs/api/anomaly/00_methods.ipynb #78aa4d15
 class Elbo(Method):
     "Both terms, weighted as in training, with the latent mean in place of a draw"
     def __call__(self, v): return v.elbo
@@ -37,97 +38,130 @@ class KLD(Method):
     "The latent alone"
     def __call__(self, v): return v.kld
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c010
+# %% ../../nbs/api/anomaly/00_methods.ipynb #cbe97d44
 class _Draws(Method):
     "A method that looks at `k` draws from each row's posterior"
     def __init__(self, k=32, seed=0): store_attr()
+
     def draws(self, v): # yields -log p(x|z) and log(q(z|x)/p(z)), [rows] each
-        if v.logvar is None: raise InputError(f'{type(self).__name__} draws from the posterior, and an autoencoder has none: use another method, or a VAE')
+        if v.logvar is None:
+            raise InputError(f'{type(self).__name__} draws from the posterior, and an autoencoder has none: '
+                             'use another method, or a VAE')
         g = torch.Generator().manual_seed(self.seed)
         for e in torch.randn(self.k, v.mu.shape[1], generator=g).to(v.mu.device):
             z = v.mu + e*(v.logvar/2).exp()
             yield v.lik.full_nll(v.model.decode(z), v.x), .5*(z**2 - e**2 - v.logvar).sum(1)
 
+# %% ../../nbs/api/anomaly/00_methods.ipynb #52203015
 class IWAE(_Draws):
     "Importance-weighted bound of -log p(row) from `k` draws (for a KL weight of 1)"
-    def __call__(self, v): return math.log(self.k) - torch.stack([-(n + v.weight*r) for n,r in self.draws(v)]).logsumexp(0)
+    def __call__(self, v):
+        log_w = torch.stack([-(nll + v.weight*ratio) for nll,ratio in self.draws(v)])
+        return math.log(self.k) - log_w.logsumexp(0)
 
 class ReconProb(_Draws):
     "Mean -log p(row given latent) over `k` draws"
-    def __call__(self, v): return sum(n for n,_ in self.draws(v))/self.k
+    def __call__(self, v): return sum(nll for nll,_ in self.draws(v))/self.k
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c012
+# %% ../../nbs/api/anomaly/00_methods.ipynb #8b9a0dc0
+def _to_numpy(x): return x.double().cpu().numpy()
+def _to_scores(s, v): return torch.as_tensor(s, dtype=torch.float32, device=v.x.device)
+def _joint(v): return torch.cat([v.mu.float(), v.residual], 1)  # [rows, latent_dim + features]
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #a41ae8f9
+def _column_scale(z):
+    "Mean and standard deviation of each column of [rows, n], as the first two arrays of a state"
+    n = np.maximum((~np.isnan(z)).sum(0), 1)
+    mean = np.nansum(z, 0)/n
+    s = np.sqrt(np.nansum((z - mean)**2, 0)/n)
+    s = np.where(s > np.maximum(1e-6*np.abs(mean), 1e-9*np.median(s)), s, 1.)
+    return dict(mean=mean, scale=np.where(np.isnan(z).all(0), np.inf, s))
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #a7d9cba2
 class Fitted(Method):
     "A method that compares a row with training rows"
     def __init__(self): self.state = {}
     @property
     def fitted(self): return bool(self.state)
     def inputs(self, v): return v.mu  # what is compared, [rows, n]
-    def fit(self, z): raise NotImplementedError # that of training rows, [rows, n] -> their own scores, [rows]
+    def fit(self, z): raise NotImplementedError  # the inputs of training rows, [rows, n] -> their own scores, [rows]
     def reset(self): self.state = {}
     def arrays(self): return self.state  # what is saved
     def restore(self, arrays): self.state = arrays
-    def standard(self, z): # z in the training rows' units; what is missing is at their mean
-        if 'mean' not in self.state: self.state = dict(zip(('mean', 'scale'), _moments(z)))
-        return np.nan_to_num((z - self.state['mean'])/self.state['scale'])
 
-def _moments(z):
-    "Mean and standard deviation of each column; 1 where it is constant, infinite where it has no value (so that it counts for nothing)"
-    n = np.maximum((~np.isnan(z)).sum(0), 1)
-    mean = np.nansum(z, 0)/n
-    s = np.sqrt(np.nansum((z - mean)**2, 0)/n)
-    s = np.where(s > np.maximum(1e-6*np.abs(mean), 1e-9*np.median(s)), s, 1.)
-    return mean, np.where(np.isnan(z).all(0), np.inf, s)
+@patch
+def standardise(self:Fitted,
+    z, # [rows, n] of the same columns as the training rows
+)->np.ndarray: # [rows, n]
+    "Values in the training rows' units; what is missing is at their mean"
+    return np.nan_to_num((z - self.state['mean'])/self.state['scale'])
 
-def _joint(v): return torch.cat([v.mu.float(), v.residual], 1)
-
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c014
+# %% ../../nbs/api/anomaly/00_methods.ipynb #cf05a62e
 class Mahalanobis(Fitted):
     "Squared Mahalanobis distance of the latent mean from those of training rows"
     def fit(self, z):
-        self.state = {}
-        u = self.standard(z)
+        self.state = _column_scale(z)
+        u = self.standardise(z)
         p = LedoitWolf(assume_centered=True).fit(u).precision_
         self.state['whiten'] = np.linalg.cholesky(p + 1e-9*np.eye(len(p))).astype('float32')
         return np.square(u @ self.state['whiten']).sum(1)
-
-    def centred(self, v): # standardised [rows, n], and the matrix [n, n] that whitens
-        m, s, w = [torch.as_tensor(self.state[k], dtype=torch.float32, device=v.x.device) for k in ('mean', 'scale', 'whiten')]
-        return ((self.inputs(v).float() - m)/s).nan_to_num(0.), w
 
     def __call__(self, v):
         u, w = self.centred(v)
         return (u @ w).square().sum(1)
 
+# %% ../../nbs/api/anomaly/00_methods.ipynb #095c487b
+@patch
+def centred(self:Mahalanobis,
+    v, # RowView of a batch
+)->tuple: # standardised inputs [rows, n], and the matrix [n, n] that whitens them
+    "What the distance is made of"
+    mean, scale, whiten = [_to_scores(self.state[k], v) for k in ('mean', 'scale', 'whiten')]
+    return ((self.inputs(v).float() - mean)/scale).nan_to_num(0.), whiten
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #00268094
 class JointMahalanobis(Mahalanobis):
     "The same over latent mean and residual together"
     def inputs(self, v): return _joint(v)
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c016
+# %% ../../nbs/api/anomaly/00_methods.ipynb #6faefe6d
 class KNN(Fitted):
     "Mean distance of the latent mean to its `k` nearest among training rows"
-    def __init__(self, k=5): super().__init__(); self.k = k
-    def units(self, z): return z  # latents have a scale of their own: that of the prior
+    index, scaled = None, False
+    def __init__(self,
+        k:int=5, # neighbours
+    ):
+        super().__init__()
+        self.k = k
+
+    def units(self, z): return self.standardise(z) if self.scaled else z
+
     def fit(self, z):
-        self.state = {}
+        self.index, self.state = None, _column_scale(z) if self.scaled else {}
         self.state['rows'] = self.units(z).astype('float32')
-        self.index = None
         return self.nearest(None, min(self.k, len(z)-1))  # a row is not its own neighbour
 
-    def nearest(self, z, k):
-        if getattr(self, 'index', None) is None: self.index = NearestNeighbors().fit(self.state['rows'].astype('float64'))
-        return self.index.kneighbors(z, k)[0].mean(1)
-
     def __call__(self, v):
-        z = self.units(self.inputs(v).double().cpu().numpy())
-        return torch.as_tensor(self.nearest(z, min(self.k, len(self.state['rows']))), dtype=torch.float32, device=v.x.device)
+        z = self.units(_to_numpy(self.inputs(v)))
+        return _to_scores(self.nearest(z, min(self.k, len(self.state['rows']))), v)
 
+# %% ../../nbs/api/anomaly/00_methods.ipynb #3fbf7fd3
+@patch
+def nearest(self:KNN,
+    z, # [rows, n] in the units of the training rows; None: the training rows themselves
+    k, # neighbours
+)->np.ndarray: # [rows]
+    "Mean distance to the `k` nearest training rows"
+    if self.index is None: self.index = NearestNeighbors().fit(self.state['rows'].astype('float64'))
+    return self.index.kneighbors(z, k)[0].mean(1)
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #f13c68b0
 class JointKNN(KNN):
     "The same over latent mean and residual together, each column standardised"
+    scaled = True
     def inputs(self, v): return _joint(v)
-    def units(self, z): return self.standard(z)
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c018
+# %% ../../nbs/api/anomaly/00_methods.ipynb #d079ad52
 class RowGaussian(Mahalanobis):
     "Squared Mahalanobis distance of the row itself: a Gaussian with full covariance"
     def inputs(self, v): return v.row
@@ -136,71 +170,104 @@ class RowKNN(JointKNN):
     "Mean distance of the row itself, each column standardised, to its nearest training rows"
     def inputs(self, v): return v.row
 
+# %% ../../nbs/api/anomaly/00_methods.ipynb #c8af59de
 class SquaredNorm(Fitted):
     "Squared norm of the standardised row"
     def inputs(self, v): return v.row
-    def fit(self, z): self.state = {}; return np.square(self.standard(z)).sum(1)
-    def __call__(self, v): return torch.as_tensor(np.square(self.standard(v.row.double().cpu().numpy())).sum(1), dtype=torch.float32, device=v.x.device)
+    def fit(self, z):
+        self.state = _column_scale(z)
+        return np.square(self.standardise(z)).sum(1)
 
+    def __call__(self, v): return _to_scores(np.square(self.standardise(_to_numpy(v.row))).sum(1), v)
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #e14a6bb2
 class PCAError(Mahalanobis):
     "Squared error of the standardised row's reconstruction by principal components, as many as the model has latents"
-    def inputs(self, v): self.n = v.mu.shape[1]; return v.row
+    def inputs(self, v):
+        self.n = v.mu.shape[1]
+        return v.row
+
     def fit(self, z):
-        self.state = {}
-        u = self.standard(z)
+        self.state = _column_scale(z)
+        u = self.standardise(z)
         c = PCA(min(self.n, *u.shape), random_state=0).fit(u).components_
-        self.state['whiten'] = (np.eye(u.shape[1]) - c.T @ c).astype('float32')  # takes away what the components explain
+        self.state['whiten'] = (np.eye(u.shape[1]) - c.T @ c).astype('float32')  # takes away what they explain
         return np.square(u @ self.state['whiten']).sum(1)
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c020
+# %% ../../nbs/api/anomaly/00_methods.ipynb #0e2eca35
 class Tail:
-    "-log of the share of reference rows that score at least as high"
-    def __init__(self, grid, start, mean): store_attr() # quantiles of the reference scores from 0 to `start`; mean excess over the last
-    @classmethod
-    def fit(cls, s, start=.9): # [rows] scores of the reference; start: where the exponential tail begins, lower for few rows
-        start = min(start, max(.5, 1 - 10/len(s)))
-        q = np.quantile(s, np.linspace(0, start, 181))
-        over = s[s > q[-1]] - q[-1]
-        return cls(q, start, over.mean() if len(over) else s.std() or abs(q[-1]) or 1.)  # nothing above: some scale of the scores
+    "-log of the fraction of reference rows that score at least as high"
+    def __init__(self,
+        grid,  # quantiles of the reference scores, evenly from 0 to start
+        start, # where the exponential tail begins, 0 to 1
+        mean,  # mean excess of the scores beyond over the last quantile
+    ): store_attr()
 
-    def __call__(self, s):
+    def __call__(self, s): # [rows] -> [rows]
         grid, first = np.unique(self.grid, return_index=True)  # of ties the first: as high *or higher*
         costs = -np.log1p(-np.linspace(0, self.start, len(self.grid)))[first]
         return np.interp(s, grid, costs) + np.maximum(s - grid[-1], 0)/self.mean
 
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c021
+# %% ../../nbs/api/anomaly/00_methods.ipynb #6905e65a
+@patch(cls_method=True)
+def fit(cls:Tail,
+    s,        # [rows] scores of the reference
+    start=.9, # where the exponential tail begins; lower for few rows
+)->Tail:
+    "The tail of some reference scores"
+    start = min(start, max(.5, 1 - 10/len(s)))
+    q = np.quantile(s, np.linspace(0, start, 181))
+    over = s[s > q[-1]] - q[-1]
+    mean = over.mean() if len(over) else s.std() or abs(q[-1]) or 1.  # nothing above: some scale of the scores
+    return cls(q, start, mean)
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #80167912
 class Combined(Fitted):
     "-log of the harmonic mean of several methods' tail probabilities among reference rows"
-    def __init__(self, *parts): # names of methods; it has objects of its own
+    def __init__(self,
+        *parts, # names of methods; it has objects of its own
+    ):
         super().__init__()
         self.parts = {p: score_methods[p]() for p in parts}
 
     def inputs(self, v): return torch.stack([m(v) for m in self.parts.values()], 1)
-    def fit(self, z):
+
+    def fit(self, z): # [rows, parts] scores of reference rows
         tails = [Tail.fit(s) for s in z.T]
         self.state = {k: np.stack([getattr(t, k) for t in tails]) for k in ('grid', 'start', 'mean')}
         return self.total(z)
 
-    def total(self, z):
-        costs = [Tail(*t)(s) for *t,s in zip(*(self.state[k] for k in ('grid', 'start', 'mean')), z.T)]
-        return np.logaddexp.reduce(costs) - math.log(len(costs))
+    def __call__(self, v): return _to_scores(self.total(_to_numpy(self.inputs(v))), v)
 
-    def __call__(self, v): return torch.as_tensor(self.total(self.inputs(v).double().cpu().numpy()), dtype=torch.float32, device=v.x.device)
-
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c022
+# %% ../../nbs/api/anomaly/00_methods.ipynb #eb8c92ba
 @patch
-def arrays(self:Combined):
+def total(self:Combined,
+    z, # [rows, parts] scores of the parts
+)->np.ndarray: # [rows]
+    "The combined score"
+    tails = [Tail(*o) for o in zip(*(self.state[k] for k in ('grid', 'start', 'mean')))]
+    costs = [tail(s) for tail,s in zip(tails, z.T)]
+    return np.logaddexp.reduce(costs) - math.log(len(costs))
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #3ba483a0
+score_methods = dict(
+    combined=partial(Combined, 'elbo', 'mahalanobis', 'joint', 'row_knn'),
+    elbo=Elbo, recon=Recon, kld=KLD, iwae=IWAE, recon_prob=ReconProb,
+    mahalanobis=Mahalanobis, joint=JointMahalanobis, knn=KNN, joint_knn=JointKNN,
+    norm=SquaredNorm, pca=PCAError, gaussian=RowGaussian, row_knn=RowKNN)
+
+# %% ../../nbs/api/anomaly/00_methods.ipynb #a3f2710e
+@patch
+def arrays(self:Combined)->dict:
     "Its own state and that of its parts, the latter with a dot in their names"
-    return self.state | {f'{p}.{k}': v for p,m in self.parts.items() if isinstance(m, Fitted) for k,v in m.state.items()}
+    fitted = {p: m for p,m in self.parts.items() if isinstance(m, Fitted)}
+    return self.state | {f'{p}.{k}': a for p,m in fitted.items() for k,a in m.state.items()}
 
 @patch
-def restore(self:Combined, arrays):
-    "Undo `arrays`"
-    self.state = {k: v for k,v in arrays.items() if '.' not in k}
+def restore(self:Combined,
+    arrays, # what the method of the same name gave
+):
+    "Take over what was saved"
+    self.state = {k: a for k,a in arrays.items() if '.' not in k}
     for p,m in self.parts.items():
-        if isinstance(m, Fitted): m.state = {k.split('.', 1)[1]: v for k,v in arrays.items() if k.startswith(f'{p}.')}
-
-# %% ../../nbs/api/anomaly/00_methods.ipynb #c024
-score_methods = dict(combined=partial(Combined, 'elbo', 'mahalanobis', 'joint', 'row_knn'), elbo=Elbo, recon=Recon, kld=KLD, iwae=IWAE, recon_prob=ReconProb,
-                     mahalanobis=Mahalanobis, joint=JointMahalanobis, knn=KNN, joint_knn=JointKNN,
-                     norm=SquaredNorm, pca=PCAError, gaussian=RowGaussian, row_knn=RowKNN)
+        if isinstance(m, Fitted): m.restore({k[len(p)+1:]: a for k,a in arrays.items() if k.startswith(f'{p}.')})

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Scored', 'held_out_positions', 'fitted_scorer', 'score_frame']
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #b5e5c471
+# %% ../../nbs/api/anomaly/01_scores.ipynb #8008c87a
 from ..core import InputError
 
 from ..data.stream import n_rows, pieces
@@ -13,87 +13,116 @@ from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
 
+from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c028
+# %% ../../nbs/api/anomaly/01_scores.ipynb #e144c6cd
 @patch
-def scorer(self:VAELearner, method)->Method: # name from `score_methods`, or a `Method`
+def scorer(self:VAELearner,
+    method:str|Method, # name from score_methods, or a method of one's own
+)->Method:
     "The learner's method of that name; `InputError` lists the names"
     if isinstance(method, Method): return self.scorers.setdefault(method, method)
-    if method not in score_methods: raise InputError(f"method='{method}' is unknown: use one of {', '.join(score_methods)}")
+    if method not in score_methods:
+        raise InputError(f"method='{method}' is unknown: use one of {', '.join(score_methods)}")
     return self.scorers.setdefault(method, score_methods[method]())
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c029
+# %% ../../nbs/api/anomaly/01_scores.ipynb #1f2e0e33
 class Scored(Collect):
-    "Collects what `fns`, functions of a `RowView`, say of every row, side by side"
-    def __init__(self, *fns): self.fns = fns
+    "Collects what functions of a `RowView`, such as methods, say of every row, side by side"
+    def __init__(self,
+        *fns, # each makes [rows] or [rows, n] of a RowView
+    ): self.fns = fns
+
     def extract(self, v):
         s = torch.cat([f(v).float().reshape(len(v.x), -1) for f in self.fns], 1)
-        return torch.where(s.isinf(), s.sign()*torch.finfo(s.dtype).max, s)  # what is too far out to be a number still has a rank
+        most = torch.finfo(s.dtype).max
+        return torch.where(s.isinf(), s.sign()*most, s)  # what is too far out to be a number still has a rank
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c030
-def _rows_of(learn, data, n):
+# %% ../../nbs/api/anomaly/01_scores.ipynb #517e7b02
+def _spread_rows(learn, data, n):
     "About `n` rows of `data`, evenly spaced, as the model takes them"
-    k, at, x = max(1, -(-n_rows(data)//n)), 0, []
+    step, at, x = max(1, -(-n_rows(data)//n)), 0, []
     for p in pieces(data, learn.schema):
-        x.append(torch.from_numpy(p.x[-at % k::k].copy()))
+        x.append(torch.from_numpy(p.x[-at % step::step].copy()))
         at += len(p)
     return torch.cat(x)
 
-def held_out_positions(ds, other=False):
-    "Validation rows for tails, or the `other` ones for calibration: every second one each, or all for both where they are few"
+# %% ../../nbs/api/anomaly/01_scores.ipynb #74d1e2a5
+def held_out_positions(
+    ds,               # Rows of validation
+    other:bool=False, # the rows for calibration, instead of those for tails
+)->range: # positions in ds
+    "Every second validation row for tails, the other ones for calibration; all for both where they are few"
     return range(0, len(ds)) if len(ds) < 400 else range(int(other), len(ds), 2)
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c031
+# %% ../../nbs/api/anomaly/01_scores.ipynb #b68a7443
+def _held_out_rows(ds, n):
+    "At most about `n` validation rows for tails; None where there are fewer than 30"
+    at = held_out_positions(ds)
+    return ds[list(at[::max(1, -(-len(at)//n))])] if len(ds) >= 30 else None
+
 def _reference(learn, data, n):
     "Rows to compare with, and held-out rows to count tails among, or None"
-    train, valid = learn.dls.train_ds, learn.dls.valid_ds
-    if data is not None: x, held = _rows_of(learn, data, n), None
-    elif not len(train): raise InputError("the model has no training rows to compare with: use method='elbo', or give it some, learn.fit_scores(data=table)")
-    else:
-        x, at = train.subsample(n), held_out_positions(valid)
-        held = valid[list(at[::max(1, -(-len(at)//n))])] if len(valid) >= 30 else None
+    train = learn.dls.train_ds
+    if data is None and not len(train):
+        raise InputError("the model has no training rows to compare with: use method='elbo', "
+                         'or give it some, learn.fit_scores(data=table)')
+    x = train.subsample(n) if data is None else _spread_rows(learn, data, n)
     if len(x) < 2: raise InputError('a score that compares with training rows needs at least 2 of them')
-    return x, held
+    return x, _held_out_rows(learn.dls.valid_ds, n) if data is None else None
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c033
-def _fit_method(learn, m, x, held):
-    "Fit a method, its parts first; returns the scores of the rows `held`, or of `x` themselves if it is None"
-    if isinstance(m, Combined): return m.fit(np.stack([_fit_method(learn, p, x, held) for p in m.parts.values()], 1))
-    if isinstance(m, Fitted): own = m.fit(learn.collect(x, Scored(m.inputs)).double().numpy())
-    return own if isinstance(m, Fitted) and held is None else learn.collect(x if held is None else held, Scored(m)).double().numpy()[:, 0]
+# %% ../../nbs/api/anomaly/01_scores.ipynb #7e69412e
+def _fit_method(learn, m, x, held_out):
+    "Fit a method to the rows `x`, its parts first; its scores of the rows `held_out`, or of `x` if that is None"
+    if isinstance(m, Combined):
+        parts = [_fit_method(learn, p, x, held_out) for p in m.parts.values()]
+        return m.fit(np.stack(parts, 1))
+    if isinstance(m, Fitted):
+        own = m.fit(learn.collect(x, Scored(m.inputs)).double().numpy())
+        if held_out is None: return own  # in which no row is compared with itself
+    rows = x if held_out is None else held_out
+    return learn.collect(rows, Scored(m)).double().numpy()[:, 0]
 
+# %% ../../nbs/api/anomaly/01_scores.ipynb #22060cac
 @patch
 def fit_scores(self:VAELearner,
-    method='combined', # name or `Method`
-    data=None,         # rows to compare with; default: the training rows, and the validation rows for the tails
-    n=5000,            # most rows kept of each; fewer of wide tables
+    method:str|Method='combined', # name or method
+    data=None,   # rows to compare with; default: the training rows, and the validation rows for the tails
+    n:int=5000,  # most rows kept of each; fewer of wide tables
 )->np.ndarray: # [rows] scores of the validation rows, or of the rows compared with
-    "Fit a method to what the model says of training rows; `anomaly_scores` does it when needed"
+    "Fit a method to what the model says of training rows, as a score does when needed; `InputError` without any"
     m = self.scorer(method)
     for d in (self.calibrations, self.thresholds): d.pop(method, None)
-    return _fit_method(self, m, *_reference(self, data, min(n, max(500, 2**22//len(self.schema)))))
+    n = min(n, max(500, 2**22//len(self.schema)))
+    return _fit_method(self, m, *_reference(self, data, n))
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c034
-def fitted_scorer(learn, method):
-    "The method, fitted if it has to be"
+# %% ../../nbs/api/anomaly/01_scores.ipynb #8c223e4d
+def fitted_scorer(
+    learn,             # VAELearner
+    method:str|Method, # name or method
+)->Method:
+    "The learner's method, fitted if it has to be"
     m = learn.scorer(method)
     if not m.fitted: learn.fit_scores(method)
     return m
 
-def score_frame(terms, index):
+def score_frame(
+    terms, # [rows, 4] tensor
+    index, # [rows] of the source
+)->pd.DataFrame:
     "The columns recon, kld, elbo and score"
     return pd.DataFrame(terms.numpy(), index, ['recon', 'kld', 'elbo', 'score'])
 
-# %% ../../nbs/api/anomaly/01_scores.ipynb #c035
+# %% ../../nbs/api/anomaly/01_scores.ipynb #77d42466
 @patch
 def anomaly_scores(self:VAELearner,
-    data,          # DataFrame, `Table`, array, or path of a parquet or CSV file
-    method='combined', # one of `score_methods`, or a `Method`
-    out=None,      # parquet file to write, in a stream; its path is then returned
-    absent=True,   # a feature that is all middle level in an era is missing there; judged on the rows given, if they are 20 or more
-)->pd.DataFrame: # [rows], index of `data`; columns recon, kld, elbo (nats; recon of 'mse': mean squared error), score
+    data,                   # DataFrame, Table, array, or path of a parquet or CSV file
+    method:str|Method='combined', # one of score_methods, or a method of one's own
+    out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
+    absent:bool=True, # a feature all middle level in an era is missing there; judged on the rows given, if 20 or more
+)->pd.DataFrame: # [rows], index of data; columns recon, kld, elbo (nats; recon of 'mse': mean squared error), score
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     cb = Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method))
     return self.stream(data, cb, lambda p,t: score_frame(t, p.index), out, absent)
