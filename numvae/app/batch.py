@@ -30,7 +30,7 @@ def _files_in(folder):
     return sorted(p for p in found if not any(o.startswith('.') for o in p.parts))
 
 def parts_of(
-    folder:str|Path,
+    folder:str|Path, # to look in
 )->list: # of paths, relative to the folder
     "The parquet files of a folder and of the folders in it; `InputError` if there is none"
     files = _files_in(folder)

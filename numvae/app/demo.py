@@ -52,8 +52,8 @@ def era_auc(
 
 # %% ../../nbs/api/app/04_demo.ipynb #c011
 def simple_scores(
-    table:Table,
-)->dict: # [rows] each
+    table:Table, # levels or continuous columns
+)->dict:         # [rows] each
     "Scores without a VAE: squared norm, full-covariance Gaussian"
     x = table.x.double()
     x = x.masked_fill(x < 0, float('nan')) if table.levels else x
