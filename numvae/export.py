@@ -66,8 +66,8 @@ def _cond_values(learn):
 
 def _score_dict(learn):
     "What config.json says of the scores"
-    eras = {k: c.eras for k,c in learn.calibrations.items()}
-    return dict(cond=_cond_values(learn), thresholds=learn.thresholds, eras=eras)
+    known = {k: c.eras for k,c in learn.calibrations.items()}
+    return dict(cond=_cond_values(learn), thresholds=learn.thresholds, eras=known)
 
 # %% ../nbs/api/10_export.ipynb #8e528040
 def _config_dict(learn):
@@ -103,8 +103,8 @@ def _set_scores(learn, arrays, about):
         if kind == 'cond': learn.codes = Codes(about['cond'], state['codes'], state['counts'])
         if kind == 'scorers' and name in score_methods: learn.scorer(name).restore(state)
         if kind == 'calibrations':
-            eras = about.get('eras', {}).get(name)
-            learn.calibrations[name] = Conformal.restore(state['scores'], state['above'], eras)
+            known = about.get('eras', {}).get(name)
+            learn.calibrations[name] = Conformal.restore(state['scores'], state['above'], known)
     learn.thresholds = {k: float(v) for k,v in about.get('thresholds', {}).items()}
 
 # %% ../nbs/api/10_export.ipynb #f2e01c03
