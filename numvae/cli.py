@@ -29,6 +29,7 @@ _by_place = ('model', 'data', 'n', 'version')
 def _value_type(annotation): # `int` for `int|None`
     return next((o for o in get_args(annotation) if o is not type(None)), annotation)
 
+# %% ../nbs/api/11_cli.ipynb #d988ebdd
 def _add_option(parser, name, doc):
     "A parameter, from its entry in the docments, as an option or argument"
     required, kind = doc.default is empty, _value_type(doc.anno)

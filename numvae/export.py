@@ -110,6 +110,7 @@ def _set_scores(learn, arrays, about):
 # %% ../nbs/api/10_export.ipynb #f2e01c03
 def _sha256(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
+# %% ../nbs/api/10_export.ipynb #e33fb56e
 @patch
 def save_vae(self:VAELearner,
     folder, # made if it does not exist; an earlier model in it is replaced
@@ -143,6 +144,7 @@ def _check_keys(c, folder):
         raise InputError(f"{folder} was written by numvae {c.get('numvae')}, this is {__version__}: "
                          'upgrade with `pip install -U numvae`')
 
+# %% ../nbs/api/10_export.ipynb #55eefe79
 def _check_digest(path, digest):
     "`InputError` where a file is not the one that config.json speaks of"
     if _sha256(path) != digest:
@@ -175,6 +177,7 @@ def _build_loss(about, schema):
     if 'df' in about: lik.df = int(about['df'])
     return VAELoss(lik, float(about['kld_weight']))
 
+# %% ../nbs/api/10_export.ipynb #daa43516
 def _build(c):
     "Model, loss, schema and history from a configuration"
     t, m, h = dict(c['table']), dict(c['model']), c.get('history') or {}
@@ -195,6 +198,7 @@ def _check_dls(dls, c, schema, folder):
         raise InputError(f'the dls have other conditions than the model in {folder}: '
                          'make them with the same rows and cond=')
 
+# %% ../nbs/api/10_export.ipynb #c7346eb0
 def load_vae(
     folder,      # folder that `save_vae` wrote
     dls=None,    # `TableDataLoaders` to go on training with

@@ -32,6 +32,7 @@ def _use_one_thread():
     torch.get_num_threads()  # or it would take torch's default at its first operation, and forget this
     torch.set_num_threads(1)
 
+# %% ../nbs/api/01_threads.ipynb #d43d0a17
 def _pool(n):
     "As many threads, in each of which torch has no others"
     with _lock:
@@ -47,6 +48,7 @@ def _threads():
     "Threads to work in: as many as torch has, or had before it was told to rest"
     return getattr(_kept, 'threads', None) or torch.get_num_threads()
 
+# %% ../nbs/api/01_threads.ipynb #a6e546b1
 def parallel_map(
     f,           # function of a list of slices of rows
     blocks:list, # such slices

@@ -22,8 +22,10 @@ class Conformal:
                  era=None,     # [rows] their eras; each has the same weight
                 ):
         s = np.asarray(scores, dtype='float64')
-        if len(s) < 2 or not np.isfinite(s).all(): raise InputError('calibration needs at least two rows with finite scores')
-        _, at, n = np.unique(np.arange(len(s)) if era is None else np.asarray(era).astype(str), return_inverse=True, return_counts=True)
+        if len(s) < 2 or not np.isfinite(s).all():
+            raise InputError('calibration needs at least two rows with finite scores')
+        _, at, n = np.unique(np.arange(len(s)) if era is None else np.asarray(era).astype(str), return_inverse=True,
+                             return_counts=True)
         w, order = 1/n[at], np.argsort(s)
         self.scores, self.eras = s[order], None if era is None else len(n)
         self.above = np.append(np.cumsum((w/w.sum())[order][::-1])[::-1], 0.)  # weight of the scores from each on
@@ -56,11 +58,13 @@ def _scores_and_era(learn, data, method, absent=True):
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #c010
 def _check_name(method):
     "Calibrations and thresholds are kept by name"
-    if not isinstance(method, str): raise InputError(f'{type(method).__name__}(...): name a method, and add your own to score_methods first')
+    if not isinstance(method, str):
+        raise InputError(f'{type(method).__name__}(...): name a method, and add your own to score_methods first')
 
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #b7c002ce
 @patch
 def calibrate(self:VAELearner,
-    data=None,         # ordinary held-out rows, as for `anomaly_scores`; default: the validation rows that the tails don't use
+    data=None,         # ordinary held-out rows; default: the validation rows that the tails don't use
     method='combined', # name of a method
     absent=True        # as for `anomaly_scores`
 )->Conformal:
@@ -68,9 +72,12 @@ def calibrate(self:VAELearner,
     _check_name(method)
     if data is None:
         ds = self.dls.valid_ds
-        if not len(ds): raise InputError('the learner has no validation rows to calibrate with: give held-out rows, learn.calibrate(data)')
+        if not len(ds):
+            raise InputError('the learner has no validation rows to calibrate with: '
+                             'give held-out rows, learn.calibrate(data)')
         at = list(held_out_positions(ds, True))
-        s, era = self.collect(ds[at], Scored(fitted_scorer(self, method)))[:, 0].numpy(), None if ds.era is None else ds.era[at]
+        s = self.collect(ds[at], Scored(fitted_scorer(self, method)))[:, 0].numpy()
+        era = None if ds.era is None else ds.era[at]
     else:
         s, era = _scores_and_era(self, data, method, absent)
         s = s.score
@@ -86,7 +93,9 @@ def p_values(self:VAELearner,
 )->pd.DataFrame: # [rows], index of `data`; columns score, p_value, q_value
     "How often an ordinary row scores as high; `InputError` before `calibrate`"
     c = getattr(self, 'calibrations', {}).get(method)
-    if c is None: raise InputError(f"no calibration for method='{method}': call learn.calibrate(held_out_rows, method='{method}') first")
+    if c is None:
+        raise InputError(f"no calibration for method='{method}': "
+                         f"call learn.calibrate(held_out_rows, method='{method}') first")
     s, _ = _scores_and_era(self, data, method, absent)
     p = c.p_values(s.score)
     return s.assign(p_value=p, q_value=false_discovery_control(p))

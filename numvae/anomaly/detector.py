@@ -29,7 +29,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #c006
 def _repeated(dls, steps, epochs=10):
-    "`DataLoaders` whose epoch takes each row so often that `epochs` of them, the second result, make about `steps` batches"
+    "`DataLoaders` that repeat each row within an epoch, and the number of epochs that make about `steps` batches"
     ds, n = dls.train_ds, len(dls.train_ds)
     idx = torch.arange(n, device=ds.x.device) if ds.idx is None else ds.idx
     bs = min(n, 128 if n < 2**14 else min(4096, 2**int(np.log2(n/128))))
@@ -58,7 +58,8 @@ def _member(dls, o, seed): # `DataLoaders` whose validation rows are held out; t
         model = VAE(VAEConfig(len(dls.schema), o.latent_dim, o.hidden, act='SiLU', norm=None))
         learn = vae_learner(big, model, likelihood=lik, opt_func=partial(OptimWrapper, opt=torch.optim.AdamW), wd=.01)
         with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(epochs, o.lr, cbs=[KLWarmup(.3), GradientClip(5.), *([InputNoise(o.noise)] if o.noise else [])])
+            learn.fit_one_cycle(epochs, o.lr,
+                                cbs=[KLWarmup(.3), GradientClip(5.), *([InputNoise(o.noise)] if o.noise else [])])
     learn.dls = dls
     learn.fit_scores(o.method)
     learn.dls = empty_dls(dls.schema, dls.device)
@@ -88,7 +89,8 @@ class VAEDetector(BaseEstimator):
         return tags
 
     def _rows(self, X, reset):
-        X = validate_data(self, X, reset=reset, dtype='float64', ensure_all_finite='allow-nan', ensure_min_samples=2 if reset else 1)
+        X = validate_data(self, X, reset=reset, dtype='float64', ensure_all_finite='allow-nan',
+                          ensure_min_samples=2 if reset else 1)
         if np.isinf(X).any(): raise InputError('Input X contains infinity: replace it, or make it NaN for missing')
         return X.astype('float32')
 
@@ -98,6 +100,7 @@ def _folds(n, k, seed):
     if k == 1 or n < 10*k: return [None]*k
     return [held for _,held in KFold(k, shuffle=True, random_state=seed).split(np.zeros(n))]
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #43172d36
 def _fold_dls(table, held, device):
     "`DataLoaders` of a table with the rows `held` for validation"
     dls = table.dls(valid=None, device=device)
@@ -110,7 +113,8 @@ def _fold_dls(table, held, device):
 @patch
 def fit(self:VAEDetector, X, y=None): # [rows, features]; y is not used
     "Train on rows that are all or mostly ordinary; `decision_scores_` are by the network that has not seen the row"
-    if self.method not in score_methods: raise InputError(f"method='{self.method}' is unknown: use one of {', '.join(score_methods)}")
+    if self.method not in score_methods:
+        raise InputError(f"method='{self.method}' is unknown: use one of {', '.join(score_methods)}")
     if self.n_estimators < 1: raise InputError(f'n_estimators={self.n_estimators}: it must be at least 1')
     if not 0 < self.contamination <= .5: raise InputError(f'contamination={self.contamination}: it must lie in 0 to .5')
     X = self._rows(X, True)
@@ -134,18 +138,21 @@ def decision_function(self:VAEDetector, X)->np.ndarray: # [rows, features] -> [r
     X = self._rows(X, False)
     return np.mean([l.anomaly_scores(X, self.method).score.to_numpy('float64') for l in self.learners_], 0)
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #1faf4c09
 @patch
 def predict(self:VAEDetector, X)->np.ndarray: # [rows] 0 or 1
     "1 for rows whose score lies above `threshold_`"
     return (self.decision_function(X) > self.threshold_).astype(int)
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #4509f71f
 @patch
 def predict_proba(self:VAEDetector, X)->np.ndarray: # [rows, 2]: ordinary, abnormal
-    "Scores between 0 and 1, linear between the lowest and the highest training row, as in PyOD; no probabilities in the strict sense"
+    "Scores scaled to 0..1 between the lowest and the highest training row, as in PyOD; no true probabilities"
     s, d = self.decision_function(X), self.decision_scores_
     p = np.clip((s - d.min())/max(np.ptp(d), 1e-12), 0, 1)
     return np.stack([1-p, p], 1)
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #442a17f6
 @patch
 def fit_predict(self:VAEDetector, X, y=None)->np.ndarray: # [rows] 0 or 1
     "`labels_` of the rows it was fitted on"

@@ -30,11 +30,13 @@ def _row_var(v):
     "Variance of a row, from the robust spread"
     return robust_sd(v)**2
 
+# %% ../../nbs/api/anomaly/02_eras.ipynb #49637d24
 def _whole(e, rate):
     "Columns p_value and abnormal, and the drift per era, from the columns median and row_var"
     m, k = e['median'].to_numpy(), len(e)
     if k < 5: return e.assign(p_value=np.nan, abnormal=False), np.nan
-    v = np.pi/2*np.maximum(e.row_var, max(e.row_var.median(), 1e-12*np.square(m).mean()))/e.rows  # sampling variance of a median
+    # sampling variance of a median
+    v = np.pi/2*np.maximum(e.row_var, max(e.row_var.median(), 1e-12*np.square(m).mean()))/e.rows
     b, a, *_ = theilslopes(m, np.arange(k))
     r = m - a - b*np.arange(k)
     s = robust_sd(r)
@@ -46,7 +48,7 @@ def _whole(e, rate):
 def era_means(scores,   # frame of `anomaly_scores`
               era,      # [rows] era of each row
               rate=.05, # chance that an ordinary table has any era flagged
-             )->pd.DataFrame: # indexed by era: rows, the means of the scores, se, z, median, p_value, abnormal; attrs['drift'] of the median per era
+             )->pd.DataFrame: # by era: rows, mean scores, se, z, median, p_value, abnormal; attrs: drift
     "Mean scores of each era, how sure they are and how far they stand out, and a test of each era as a whole"
     g = scores.groupby(np.asarray(era).astype(str))
     e = g.mean()
@@ -60,8 +62,13 @@ def era_means(scores,   # frame of `anomaly_scores`
 
 # %% ../../nbs/api/anomaly/02_eras.ipynb #c013
 @patch
-def era_scores(self:VAELearner, data, method='combined', absent=True, rate=.05)->pd.DataFrame: # as for `anomaly_scores` and `era_means`
-    "How odd each era is: rows, mean recon, kld, elbo, score with its standard error, robust z, and a test of the era as a whole"
+def era_scores(self:VAELearner,
+    data,              # with a column era; as for anomaly_scores
+    method='combined', # name or Method
+    absent=True,       # a feature that is all middle level in an era is missing there
+    rate=.05,          # chance that an ordinary table has any era flagged
+)->pd.DataFrame:       # as of era_means
+    "How odd each era is: means of the scores, standard error, robust z, and a test of the era as a whole"
     eras = []
     def frame(p, t):
         if p.era is None: raise InputError("the data has no column 'era': era scores need one")

@@ -33,11 +33,15 @@ def _mahalanobis_terms(m, v):
 def _terms(m, v):
     "Terms of method `m`, of the features [rows, features] and of the latents [rows, latent_dim]"
     d, k = v.x.shape[1], v.mu.shape[1]
-    if type(m) in (Elbo, Recon): return _recon_terms(v), kl_terms(v.mu, v.logvar)*v.weight if type(m) is Elbo else _none(v.x, k)
+    if type(m) in (Elbo, Recon):
+        return _recon_terms(v), kl_terms(v.mu, v.logvar)*v.weight if type(m) is Elbo else _none(v.x, k)
     if type(m) is KLD: return _none(v.x, d), kl_terms(v.mu, v.logvar)
-    if type(m) is SquaredNorm: return torch.as_tensor(np.square(m.standardise(v.row.double().cpu().numpy())), dtype=torch.float32), _none(v.x, k)
+    if type(m) is SquaredNorm:
+        return torch.as_tensor(np.square(m.standardise(v.row.double().cpu().numpy())),
+                               dtype=torch.float32), _none(v.x, k)
     t = _mahalanobis_terms(m, v)
-    return (t, _none(v.x, k)) if type(m) is RowGaussian else (_none(v.x, d), t) if type(m) is Mahalanobis else (t[:, k:], t[:, :k])
+    return (t, _none(v.x, k)) if type(m) is RowGaussian else (_none(v.x, d),
+                                                              t) if type(m) is Mahalanobis else (t[:, k:], t[:, :k])
 
 _sums = (Elbo, Recon, KLD, Mahalanobis, JointMahalanobis, RowGaussian, SquaredNorm)
 
@@ -55,7 +59,8 @@ def _group_matrix(features, groups):
     home = {}
     for g,fs in groups.items():
         for f in fs: home.setdefault(f, g)
-    if not set(home) & set(features): raise InputError("no feature of the model is in any of the groups: groups={'name': ['feature', ...]}")
+    if not set(home) & set(features):
+        raise InputError("no feature of the model is in any of the groups: groups={'name': ['feature', ...]}")
     of = [home.get(f, 'other') for f in features]
     names = list(dict.fromkeys(of))
     return names, torch.tensor([[float(n == g) for g in names] for n in of])
@@ -73,7 +78,9 @@ def explain_anomaly(self:VAELearner,
 )->pd.DataFrame: # [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
     "What each feature and each latent contributes to a score; `InputError` where the score is no sum"
     m = self.scorer(method)
-    if type(m) not in _sums: raise InputError(f"method='{method}' is no sum over features: explain one of elbo, recon, kld, mahalanobis, joint, gaussian, norm")
+    if type(m) not in _sums:
+        raise InputError(f"method='{method}' is no sum over features: "
+                         'explain one of elbo, recon, kld, mahalanobis, joint, gaussian, norm')
     names, matrix = (self.schema.features, None) if groups is None else _group_matrix(self.schema.features, groups)
     t = Terms(fitted_scorer(self, method), matrix)
     mean = 0. if not excess else _typical(self, t)
@@ -85,9 +92,11 @@ def explain_anomaly(self:VAELearner,
 # %% ../../nbs/api/anomaly/04_explain.ipynb #c014
 def _typical(learn, terms):
     "Mean terms over training rows, float32"
-    if not len(learn.dls.train_ds): raise InputError('the learner has no training rows whose mean could be taken away: use excess=False')
+    if not len(learn.dls.train_ds):
+        raise InputError('the learner has no training rows whose mean could be taken away: use excess=False')
     return learn.collect(learn.dls.train_ds.subsample(5000), Scored(terms)).double().mean(0).float().numpy()
 
+# %% ../../nbs/api/anomaly/04_explain.ipynb #dbd9238e
 def _contributions(p, z, names, by_era):
     "A piece's terms as a frame, or its sums by era"
     latents = [f'z{i}' for i in range(z.shape[1]-len(names))]
@@ -97,6 +106,7 @@ def _contributions(p, z, names, by_era):
     g = df.groupby(np.asarray(p.era.astype(str)))
     return g.sum().assign(_rows=g.size())
 
+# %% ../../nbs/api/anomaly/04_explain.ipynb #d5870317
 def _era_mean(sums):
     s = sums.groupby(level=0).sum().rename_axis('era')
     return s.drop(columns='_rows').div(s['_rows'], axis=0).loc[sorted(s.index, key=era_number)]
@@ -110,6 +120,7 @@ def _reasons(why, x, top):
         return ', '.join(f'{c} = {x.loc[r, c]:g} (+{v:.1f})' if c in x else f'{c} (+{v:.1f})' for c,v in big.items())
     return [text(r) for r in why.index]
 
+# %% ../../nbs/api/anomaly/04_explain.ipynb #4a722689
 @patch
 def show_anomalies(self:VAELearner,
     data=None,         # as for `anomaly_scores`; default: the validation rows
@@ -118,7 +129,8 @@ def show_anomalies(self:VAELearner,
     top=3,             # reasons per row
 )->pd.DataFrame: # [max_n rows]: era, score, p_value if calibrated, reasons
     "The oddest rows and why: the features and latents that cost most nats beyond the usual"
-    x = Table(self.dls.valid_ds[range(len(self.dls.valid_ds))], self.schema, self.dls.valid_ds.era) if data is None else data
+    x = Table(self.dls.valid_ds[range(len(self.dls.valid_ds))], self.schema,
+              self.dls.valid_ds.era) if data is None else data
     x = x if isinstance(x, Table) else Table.load(x, features=self.schema.features, levels=self.schema.levels)
     s = self.anomaly_scores(x, method).score.to_numpy()
     at = np.argsort(-s, kind='stable')[:max_n]

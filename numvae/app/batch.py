@@ -29,6 +29,7 @@ def _files_in(folder):
     found = (p.relative_to(folder) for p in Path(folder).rglob('*.parquet') if p.is_file())
     return sorted(p for p in found if not any(o.startswith('.') for o in p.parts))
 
+# %% ../../nbs/api/app/02_batch.ipynb #6fbad409
 def parts_of(
     folder:str|Path, # to look in
 )->list: # of paths, relative to the folder
@@ -92,6 +93,7 @@ def _remove_tries(count, run, died=True):
         for p in count.parent.glob(f'.{out}.*.tmp'): p.unlink(missing_ok=True)
     count.unlink(missing_ok=True)
 
+# %% ../../nbs/api/app/02_batch.ipynb #701d93fc
 @contextmanager
 def attempt(
     out:str|Path, # file to write
@@ -142,6 +144,7 @@ def _start_ray(address):
                          f"or use 'local' ({reason})") from None
     return ray, True
 
+# %% ../../nbs/api/app/02_batch.ipynb #cbfd6005
 @contextmanager
 def _use_ray(address):
     "Ray, for as long as it is used"
@@ -204,6 +207,7 @@ def _ray_dataset(ray, arguments, rows, workers, gpus, cpus):
     return _limit_restarts(ds.map, Worker, fn_constructor_kwargs=arguments,
                            num_cpus=cpus, num_gpus=gpus or None, compute=pool)
 
+# %% ../../nbs/api/app/02_batch.ipynb #589a3733
 def _finished_files(ray, ds):
     "Names of the files, as they are done"
     logging.getLogger('ray.data').setLevel(logging.ERROR)

@@ -50,6 +50,7 @@ def _check_section(name, where):
     hint = f", did you mean '{near}'?" if near else f": the sections are {', '.join(KEYS)}"
     raise InputError(f"{where}: unknown section '{name}'{hint}")
 
+# %% ../../nbs/api/app/00_config.ipynb #5664fafb
 def _check_key(section, key, where):
     "A warning for a key without meaning, None for a known one, `InputError` for a slip"
     known = KEYS[section]

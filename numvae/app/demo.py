@@ -27,6 +27,7 @@ from sklearn.metrics import roc_auc_score
 def _auc(is_odd, score): # NaN where all are odd, or none
     return roc_auc_score(is_odd, score) if len(set(is_odd)) == 2 else np.nan
 
+# %% ../../nbs/api/app/04_demo.ipynb #c862c7c3
 def row_auc(
     score,              # [rows], higher is odder
     truth:pd.DataFrame, # [rows] of simulate: kind, abnormal_era

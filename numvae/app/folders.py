@@ -28,6 +28,7 @@ def options_given(
     "The options that are given"
     return [f'--{k}' for k,v in options.items() if v is not None and v is not False]
 
+# %% ../../nbs/api/app/03_folders.ipynb #0e7a2387
 def is_folder(
     data:str|Path, # path of the data
     options:dict,  # those that only a folder has
@@ -67,6 +68,7 @@ def _rank_counts(files, calibration):
     ranks = (_ranks(calibration, pd.read_parquet(f, columns=['score']).score) for f in files)
     return sum(np.bincount(r, minlength=n) for r in ranks)
 
+# %% ../../nbs/api/app/03_folders.ipynb #b1c988a2
 def add_p_values(
     files:list,  # of scores
     calibration, # a Conformal

@@ -28,6 +28,7 @@ def _stamp(path):
     except OSError: return None
     return [s.st_size, s.st_mtime_ns]
 
+# %% ../../nbs/api/data/06_cache.ipynb #4dfedaf3
 def _source(path, asked): # path of the parquet file; arguments of `from_parquet`
     "What a cache must agree with"
     sets = Path(path).with_name('features.json') if isinstance(asked.get('features'), str) else None
@@ -58,6 +59,7 @@ def _write_cache(folder, path, asked):
     rows.to_parquet(folder/'rows.parquet')
     return dict(schema=asdict(t.schema), era=t.era is not None, ids=t.ids is not None)
 
+# %% ../../nbs/api/data/06_cache.ipynb #2e01e4c7
 def _open_cache(folder, source):
     "The table of a cache, or None where there is none or it belongs to something else"
     try: about = json.loads((folder/'about.json').read_text())
@@ -87,6 +89,7 @@ def _new_folder(folder):
                          'with folder=..., or use Table.from_parquet') from None
     return tmp
 
+# %% ../../nbs/api/data/06_cache.ipynb #5a634f40
 def _put(tmp, folder):
     "Give a complete cache its name"
     remove_path(folder)

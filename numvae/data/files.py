@@ -187,6 +187,7 @@ def is_path(
     "Whether this names a file"
     return isinstance(o, (str, os.PathLike))
 
+# %% ../../nbs/api/data/03_files.ipynb #3782cede
 def is_csv(
     o, # anything
 )->bool:

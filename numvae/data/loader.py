@@ -90,7 +90,8 @@ def conditions_of(self:Rows,
 @patch
 def new_empty(self:Rows)->Rows:
     "No rows of the same columns, as fastai's `export` keeps them"
-    return Rows(self.x[:0].cpu(), None, self.schema, None, None if self.cond is None else self.cond[:0].cpu(), self.codes)
+    return Rows(self.x[:0].cpu(), None, self.schema, None, None if self.cond is None else self.cond[:0].cpu(),
+                self.codes)
 
 # %% ../../nbs/api/data/04_loader.ipynb #f9228438
 def _missing(x): return x.isnan() if x.is_floating_point() else x < 0 # tensor of levels or floats
@@ -148,8 +149,8 @@ class TableDL(DataLoader):
     def __init__(self,
         dataset,        # `Rows`
         bs=4096,        # rows in a batch
-        shuffle=False,
-        drop_last=False,
+        shuffle=False,  # rows in random order
+        drop_last=False, # leave out a last batch that is not full
         device=None,    # of the batches
         num_workers=0,  # taken for fastai's sake: there is nothing to collate
         block=None,     # shuffle blocks of so many rows, and the rows of a window of them
@@ -188,14 +189,24 @@ def __iter__(self:TableDL):
 
 # %% ../../nbs/api/data/04_loader.ipynb #c046
 @patch
-def show_batch(self:TableDL, b=None, max_n=9, **kwargs):
+def show_batch(self:TableDL,
+    b=None,  # a batch; default: the first
+    max_n=9, # most rows
+    **kwargs
+):
     "Some rows as the source has them"
     b = self.one_batch() if b is None else b
     display_df(self.dataset.schema.decode(b[0][:max_n]))
 
 @patch
-def show_results(self:TableDL, b, out, max_n=9, max_cols=8, **kwargs):
-    "Some rows beside their reconstruction `out` [rows, features], in the tensor's units"
+def show_results(self:TableDL,
+    b,          # a batch
+    out,        # [rows, features] its reconstruction, in the tensor's units
+    max_n=9,    # most rows
+    max_cols=8, # most columns
+    **kwargs
+):
+    "Some rows beside their reconstruction"
     s = self.dataset.schema
     real, recon = s.decode(b[0][:max_n]), s.decode(out[:max_n], dtype='float32').round(3)
     both = pd.concat([real, recon], axis=1, keys=['real', 'reconstructed']).swaplevel(axis=1)
@@ -231,7 +242,8 @@ def get_device(device=None # 'cuda', 'cpu', ...; default: the GPU if there is on
     if not torch.cuda.is_available():
         raise InputError("device 'cuda' was asked for, but PyTorch sees no GPU here: use device='cpu', "
                          'or install a CUDA build of PyTorch')
-    if (device.index or 0) >= n: raise InputError(f"device '{device}' was asked for, but the last GPU here is 'cuda:{n-1}'")
+    if (device.index or 0) >= n:
+        raise InputError(f"device '{device}' was asked for, but the last GPU here is 'cuda:{n-1}'")
     return device
 
 # %% ../../nbs/api/data/04_loader.ipynb #cfa2e272
@@ -301,7 +313,8 @@ def dls(self:Table,
     if bs < 1: raise InputError(f'bs={bs}: a batch needs rows')
     tr, va = _split_rows(self, valid, purge, seed)
     if len(tr) < 2:
-        raise InputError(f'{len(tr)} rows to train on of {len(self)}: a VAE needs at least 2, and many more to be of use')
+        raise InputError(f'{len(tr)} rows to train on of {len(self)}: '
+                         'a VAE needs at least 2, and many more to be of use')
     for a in range(0, len(self), 2**16): check_rows(self.x[a:a+2**16].cpu().numpy(), self.index()[a:a+2**16], a)
     _check_columns(self, tr)
     x = _resident(self.x, device)

@@ -82,6 +82,7 @@ class RecordedStep(Step):
     @property
     def pred(self): return self.step.pred # what the model said
 
+# %% ../../nbs/api/fast/03_cuda_graph.ipynb #d3e2400c
 def _shapes(batch): # whether the target is the input itself; shapes and types
     return batch[0] is batch[1], [(b.shape, b.dtype) for b in batch]
 
@@ -94,6 +95,7 @@ def run(self:RecordedStep):
     self.grads = torch.autograd.grad(loss, self.params, allow_unused=True)
     self.loss, self.terms = loss.detach(), (self.loss_func.recon, self.loss_func.kld)
 
+# %% ../../nbs/api/fast/03_cuda_graph.ipynb #efbc7e42
 @patch
 def fits(self:RecordedStep,
     batch, # (x, y) or (x, y, codes)

@@ -79,6 +79,7 @@ def fold(self:Scaling,
     "The layer with shift and scale taken over"
     return (w*self.factor, b - w @ self.shift) if self.left else (w, b)
 
+# %% ../../nbs/api/fast/00_kernels.ipynb #d526115a
 @patch
 def unfold(self:Scaling,
     gw, # [out, features] gradient of the folded weight

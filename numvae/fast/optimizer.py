@@ -37,6 +37,7 @@ def decay(self:FusedAdam):
         ps = [p for p in pg['params'] if p.grad is not None and self.state[p].get('do_wd', True)]
         if ps: torch._foreach_mul_(ps, 1 - pg['lr']*pg['decay'])
 
+# %% ../../nbs/api/fast/04_optimizer.ipynb #7290b3a1
 @patch
 def step(self:FusedAdam,
     closure=None, # for torch's optimizer, which may ask for the loss again

@@ -126,6 +126,7 @@ def _serves(step, learn, batch):
     if not isinstance(step, RecordedStep): return not _listener(learn, 'cpu') and not torch.is_autocast_enabled('cpu')
     return learn.loss_func.penalty is None and step.fits(batch) and all(p.grad is None for p in step.params)
 
+# %% ../../nbs/api/fast/05_runner.ipynb #688dcbea
 @patch
 def step_for(self:StepRunner,
     learn, # a learner with a batch

@@ -64,6 +64,7 @@ def _last_layers(model):
     if isinstance(o, nn.Linear): return o, None, 1.
     if [type(m) for m in o] == [nn.Linear, nn.BatchNorm1d, nn.LeakyReLU]: return o[0], o[1], o[2].negative_slope
 
+# %% ../../nbs/api/fast/01_step.ipynb #4a635427
 def fused_obstacle(
     model,     # any model
     loss_func, # any loss
@@ -133,6 +134,7 @@ def decode(self:FusedStep,
     h = apply_layers(list(self.model.decoder)[:-1], self.model.prepare_input(z, cond_emb))
     return h, *((self.lin.weight, self.lin.bias) if self.bn is None else folded(self.lin, self.bn, h))
 
+# %% ../../nbs/api/fast/01_step.ipynb #53939c56
 @patch(as_prop=True)
 def params(self:FusedStep): # [rows, features] or [rows, features, n_out], with a pass of its own
     h, w, b = self.last
@@ -180,6 +182,7 @@ def __call__(self:FusedStep,
     loss = total + l.cost(kl).sum()
     return loss/len(x) if l.reduction == 'mean' else loss
 
+# %% ../../nbs/api/fast/01_step.ipynb #775ddeb1
 @patch(as_prop=True)
 def pred(self:FusedStep): # what the model would have returned
     return self.params, self.mu, self.logvar

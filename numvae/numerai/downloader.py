@@ -28,6 +28,7 @@ def _list_files(napi):
         raise InputError(f"Numerai's list of files could not be fetched ({type(e).__name__}: {e}): "
                          'check the network and try again') from None
 
+# %% ../../nbs/api/numerai/02_downloader.ipynb #760f2bd2
 def _check_listed(napi, version, files):
     "Refuse a version or a file that Numerai does not list"
     listed = _list_files(napi)
@@ -56,6 +57,7 @@ def _remove_old_part(path):
     if old or path.name.startswith('live'): part.unlink()
     return part
 
+# %% ../../nbs/api/numerai/02_downloader.ipynb #63221dac
 def _fetch(napi, name, path):
     "Fetch one file with numerapi, resuming a recent attempt"
     _remove_old_part(path)

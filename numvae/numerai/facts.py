@@ -23,6 +23,7 @@ def is_feature(
     "Is this column a feature?"
     return str(name).startswith('feature')
 
+# %% ../../nbs/api/numerai/00_facts.ipynb #f4a0ccec
 def is_target(
     name:str, # Column name
 )->bool:
@@ -84,6 +85,7 @@ def _read_json(path):
     except FileNotFoundError: raise InputError(f'{path} does not exist: `download` fetches features.json') from None
     except (OSError, ValueError) as e: raise InputError(f'{path} cannot be read ({e}): fetch it again') from None
 
+# %% ../../nbs/api/numerai/00_facts.ipynb #5e019b28
 def _read_sets(features_json)->dict:
     "The sets of a features.json, given as a path or as the dict itself"
     given = isinstance(features_json, dict)

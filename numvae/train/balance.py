@@ -62,6 +62,7 @@ class _Penalty(Callback):
         if self.training: self.learn.loss_func.penalty = self.penalty
     def penalty(self, kl): raise NotImplementedError
 
+# %% ../../nbs/api/train/00_balance.ipynb #4c68f662
 class FreeBits(_Penalty):
     "No latent costs less than `nats` on average over a batch (Kingma et al., 2016)"
     def __init__(self,

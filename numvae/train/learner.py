@@ -168,7 +168,8 @@ def vae_learner(
     built = model is None
     if built:
         cond = codes.sizes if codes else []
-        model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip, norm=norm, cond=cond))
+        model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip, norm=norm,
+                              cond=cond))
     _check_model(model, schema, lik, codes)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)
     if skip and built: init_linear_skip(model, dls.train_ds.subsample(20_000))

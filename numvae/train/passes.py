@@ -149,6 +149,7 @@ def _latent_frame(piece, z):
     "The latents [rows, latent_dim] of a piece as columns"
     return pd.DataFrame(z.numpy(), piece.index, [f'z{i}' for i in range(z.shape[1])])
 
+# %% ../../nbs/api/train/03_passes.ipynb #d99d6716
 @patch
 def encode(self:VAELearner,
     data,                   # DataFrame, Table, array, or path of a parquet or CSV file
