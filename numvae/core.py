@@ -44,9 +44,7 @@ def remove_path(
 
 # %% ../nbs/api/00_core.ipynb #50e467af
 @contextmanager
-def write_beside(
-    path:str|Path, # file to be written
-):
+def write_beside(path:str|Path): # file to be written
     "Write to the path this yields, which takes its place when the block ends; after an error nothing has changed"
     tmp = path_beside(path)
     try:

@@ -75,9 +75,7 @@ def single_torch_thread():
         torch.set_num_threads(n)
 
 # %% ../nbs/api/01_threads.ipynb #3b9d2b32
-def prefetch(
-    it, # anything to iterate over
-):
+def prefetch(it): # anything to iterate over
     "Yields its items, each made in a thread while the one before is in use"
     it, end = iter(it), object()
     with ThreadPoolExecutor(1) as ex:

@@ -56,9 +56,7 @@ class Terms:
 # %% ../../nbs/api/anomaly/04_explain.ipynb #c010
 def _group_matrix(features, groups):
     "Names of the groups, and the matrix [features, groups] that adds features up"
-    home = {}
-    for g,fs in groups.items():
-        for f in fs: home.setdefault(f, g)
+    home = {f: g for g,fs in reversed(groups.items()) for f in fs}  # of several, the first
     if not set(home) & set(features):
         raise InputError("no feature of the model is in any of the groups: groups={'name': ['feature', ...]}")
     of = [home.get(f, 'other') for f in features]

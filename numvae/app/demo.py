@@ -72,8 +72,7 @@ def add_noise(
     "The table with a fraction of its entries swapped between rows"
     set_seed(seed)
     x = swap_noise(table.x, fraction)
-    missing = (table.x < 0) | (x < 0)
-    return Table(torch.where(missing, table.x, x), table.schema, table.era, table.ids, table.targets)
+    return Table(torch.where((table.x < 0) | (x < 0), table.x, x), table.schema, table.era, table.ids, table.targets)
 
 # %% ../../nbs/api/app/04_demo.ipynb #c015
 def noise_removed(

@@ -44,8 +44,7 @@ def cache_folder(
     "The folder of a cache"
     path = Path(path)
     key = json.dumps([str(path.resolve()), asked], sort_keys=True, default=list)
-    short = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return Path(folder or path.parent)/f'.{path.name}.{short}.numvae'
+    return Path(folder or path.parent)/f'.{path.name}.{hashlib.sha256(key.encode()).hexdigest()[:12]}.numvae'
 
 # %% ../../nbs/api/data/06_cache.ipynb #b83086c3
 def _as_json(o): return json.loads(json.dumps(o, default=list)) # what comes back from a file

@@ -34,8 +34,10 @@ class Codes:
     ):
         self.values, self.codes, self.counts = values, np.asarray(codes), np.asarray(counts)
 
-    @property
-    def sizes(self): return [len(v) for v in self.values.values()]  # number of values of each condition
+# %% ../../nbs/api/data/01_conditions.ipynb #e19f6252
+@patch(as_prop=True)
+def sizes(self:Codes)->list: # number of values of each condition
+    return [len(v) for v in self.values.values()]
 
 # %% ../../nbs/api/data/01_conditions.ipynb #b7a14f12
 @patch

@@ -38,8 +38,7 @@ def era_number(
     era:str|int, # Era label: '0001', 'era12', 12; 'eraX', 'X' or 'live' for the live era
 )->int: # Number to sort by and to measure distances with; `LIVE_ERA` for the live era
     "The number of an era"
-    s = str(era).strip().lower()
-    s = s[3:] if s.startswith('era') else s
+    s = str(era).strip().lower().removeprefix('era')
     if s in ('x', 'live'): return LIVE_ERA
     if not re.fullmatch(r'\d+(\.0+)?', s):
         raise InputError(f"era {era!r} is not of the form '0001', 'era12' or 'eraX': look at the era column")

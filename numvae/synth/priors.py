@@ -77,10 +77,7 @@ def _train_flow(flow, z, steps, bs, lr):
     sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)
     for _ in progress_bar(range(steps), leave=False):
         loss = -flow().log_prob(z[torch.randint(len(z), (bs,))]).mean()
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        sched.step()
+        opt.zero_grad(); loss.backward(); opt.step(); sched.step()
 
 # %% ../../nbs/api/synth/00_priors.ipynb #9a6da79b
 class Flow:

@@ -33,16 +33,23 @@ class LatentTerms(Collect):
     def extract(self, v): return torch.cat([v.recon[:, None], kl_terms(v.mu, v.logvar), v.mu.float()], 1)
 
 # %% ../../nbs/api/train/04_latents.ipynb #5158f641
+def _level_nats(x, seen, levels):
+    "Mean nats per row of the marginal distributions over levels"
+    p = torch.stack([(x == l).sum(0) for l in range(levels)])/seen.sum(0).clamp(min=1)
+    return -(p*p.clamp(min=1e-12).log()).sum().item()
+
+# %% ../../nbs/api/train/04_latents.ipynb #dd96a937
+def _normal_nats(x, seen):
+    "Mean nats per row of normal marginal distributions"
+    v, n = x.double().masked_fill(~seen, 0.), seen.sum(0).clamp(min=1)
+    var = ((v**2).sum(0)/n - (v.sum(0)/n)**2).clamp(min=1e-12)
+    return (.5*(1 + math.log(2*math.pi) + var.log())).sum().item()
+
+# %% ../../nbs/api/train/04_latents.ipynb #c6ec52ae
 def _marginal_nats(x, levels):
     "Mean nats per row of independent marginals fitted to the rows themselves"
     seen = ~missing(x)
-    n = seen.sum(0).clamp(min=1)
-    if levels:
-        p = torch.stack([(x == l).sum(0) for l in range(levels)])/n
-        return -(p*p.clamp(min=1e-12).log()).sum().item()
-    v = x.double().masked_fill(~seen, 0.)
-    var = ((v**2).sum(0)/n - (v.sum(0)/n)**2).clamp(min=1e-12)
-    return (.5*(1 + math.log(2*math.pi) + var.log())).sum().item()
+    return _level_nats(x, seen, levels) if levels else _normal_nats(x, seen)
 
 # %% ../../nbs/api/train/04_latents.ipynb #c026
 def _marginal_gain(learn, x):
