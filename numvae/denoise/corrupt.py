@@ -10,14 +10,14 @@ from ..core import InputError
 
 from ..nn.networks import missing
 from ..nn.likelihoods import Levels
-from ..train.learner import vae_learner
+from ..train.learner import VAELearner, vae_learner
 from .denoise import Cleaned
 
 import math, torch
 from fastcore.all import patch, store_attr, delegates, L
 from fastai.callback.core import Callback
 
-# %% ../../nbs/api/denoise/01_corrupt.ipynb #c006
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #c0ef03ed
 def _partners(era, shape, device):
     "For each entry the number of a row drawn from those of the same era"
     if era is None: return torch.randint(shape[0], shape, device=device)
@@ -26,85 +26,118 @@ def _partners(era, shape, device):
     first = n.cumsum(0) - n
     return order[first[era][:, None] + (torch.rand(shape, device=device)*n[era][:, None]).long()]
 
-# %% ../../nbs/api/denoise/01_corrupt.ipynb #8779a209
-def swap_noise(x,     # [rows, features]
-               share, # of the entries
-               era=None, # [rows] codes of eras, to swap within; None: among all rows
-              )->torch.Tensor:
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #7ddc8e0f
+def swap_noise(
+    x,        # [rows, features]
+    share,    # fraction of the entries
+    era=None, # [rows] codes of eras, to swap within; None: among all rows
+)->torch.Tensor: # [rows, features]
     "Replace entries by those of the same column in other rows"
-    return torch.where(torch.rand(x.shape, device=x.device) < share, x.gather(0, _partners(era, x.shape, x.device)), x)
+    swapped = torch.rand(x.shape, device=x.device) < share
+    return torch.where(swapped, x.gather(0, _partners(era, x.shape, x.device)), x)
 
 # %% ../../nbs/api/denoise/01_corrupt.ipynb #c007
-def mask_noise(x, share)->torch.Tensor: # as for `swap_noise`
+def mask_noise(
+    x,     # [rows, features]
+    share, # fraction of the entries
+)->torch.Tensor: # [rows, features]
     "Make entries missing"
-    return x.masked_fill(torch.rand(x.shape, device=x.device) < share, float('nan') if x.is_floating_point() else -1)
+    hole = float('nan') if x.is_floating_point() else -1
+    return x.masked_fill(torch.rand(x.shape, device=x.device) < share, hole)
 
 # %% ../../nbs/api/denoise/01_corrupt.ipynb #c008
 class Corrupt(Callback):
     "Corrupt the input of each training batch; the target stays clean"
     order = 5
     def __init__(self,
-        swap=.1,  # share of entries taken from another row, of the same era if the table has eras
-        mask=0.,  # share of entries made missing
-        sigma=0., # Gaussian noise in standard deviations, for continuous columns
+        swap:float=.1,  # fraction of entries taken from another row, of the same era if the table has eras
+        mask:float=0.,  # fraction of entries made missing
+        sigma:float=0., # Gaussian noise in standard deviations, for continuous columns
     ):
         if not (0 <= swap <= 1 and 0 <= mask <= 1 and sigma >= 0):
-            raise InputError(f'swap={swap}, mask={mask}, sigma={sigma}: shares lie in 0..1, and sigma is not negative')
+            raise InputError(f'swap={swap}, mask={mask}, sigma={sigma}: shares lie in 0..1, '
+                             'and sigma is not negative')
         store_attr()
+        self.eras_of, self.eras = None, None  # a data set, and the codes of its eras
 
     def before_batch(self):
-        if self.training: self.learn.xb = (self.corrupt(self.xb[0], self._eras()), *self.xb[1:])
+        if self.training: self.learn.xb = (self.corrupt(self.xb[0], self.batch_eras()), *self.xb[1:])
 
-    def corrupt(self, x, era=None): # [rows, features], codes of eras [rows] -> [rows, features]
-        if self.sigma and x.is_floating_point(): x = x + self.sigma*self.model.scaler.scale*torch.randn_like(x)
-        if self.swap: x = swap_noise(x, self.swap, era)
-        return mask_noise(x, self.mask) if self.mask else x
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #b12efe13
+@patch
+def corrupt(self:Corrupt,
+    x,        # [rows, features]
+    era=None, # [rows] codes of eras, to swap within
+)->torch.Tensor: # [rows, features]
+    "Rows with the noise of the training"
+    if self.sigma and x.is_floating_point(): x = x + self.sigma*self.model.scaler.scale*torch.randn_like(x)
+    if self.swap: x = swap_noise(x, self.swap, era)
+    return mask_noise(x, self.mask) if self.mask else x
 
-    def _eras(self): # of the rows of the batch
-        ds = self.dl.dataset
-        if not self.swap or getattr(ds, 'era', None) is None: return None
-        if getattr(self, 'of', None) is not ds:
-            self.of, self.era_codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device) + 1
-        return self.era_codes[self.dl.positions]
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #183333c3
+def _era_codes(ds, device, at=slice(None)):
+    "Codes of the eras of a data set's rows, [rows]; None where it has none"
+    if getattr(ds, 'era', None) is None: return None
+    return torch.tensor(ds.era.codes[at], dtype=torch.long, device=device) + 1
+
+@patch
+def batch_eras(self:Corrupt)->torch.Tensor|None: # [rows]
+    "Codes of the eras of the batch's rows, where entries are swapped within eras"
+    ds = self.dl.dataset
+    if not self.swap or getattr(ds, 'era', None) is None: return None
+    if self.eras_of is not ds: self.eras_of, self.eras = ds, _era_codes(ds, self.xb[0].device)
+    return self.eras[self.dl.positions]
 
 # %% ../../nbs/api/denoise/01_corrupt.ipynb #x019
-def _squared_error(learn, x, y, noise):
-    "Of `y` [rows, features] cleaned, against the true `x`, in the scaler's units"
-    s = learn.model.scaler.scale.cpu()
-    return (((learn.collect(y, Cleaned(noise)) - x.float().masked_fill(missing(x),
-                                                                       math.nan).cpu())/s)**2).nanmean().item()
+def _squared_error(learn, x, noisy, noise):
+    "Of the rows `noisy` [rows, features] cleaned, against the true `x`, in the scaler's units"
+    scale = learn.model.scaler.scale.cpu()
+    true = x.float().masked_fill(missing(x), math.nan).cpu()
+    return (((learn.collect(noisy, Cleaned(noise)) - true)/scale)**2).nanmean().item()
 
-# %% ../../nbs/api/denoise/01_corrupt.ipynb #f234c145
+def _corrupted_rows(cb, ds, n=2000):
+    "At most `n` rows of a data set, and the same with the callback's noise, the same in every call"
+    at = ds.even_indices(n)
+    x = ds[at].to(cb.model.scaler.scale.device)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return x, cb.corrupt(x, _era_codes(ds, x.device, at))
+
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #16f07f75
 @patch
 def after_fit(self:Corrupt):
     "Set what `denoise` takes the noise to be: all that it sees, or the noise of the training"
-    lik, ds = self.learn.loss_func.likelihood, self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
+    self.eras_of, self.eras = None, None
+    lik = self.learn.loss_func.likelihood
+    ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
     if lik.noise is None or hasattr(self.learn, 'lr_finder') or not len(ds): return
     noises = [1., self.swap] if isinstance(lik, Levels) else [math.inf, self.sigma or type(lik).noise]
-    at = ds.even_indices(2000)
-    x = ds[at].to(self.model.scaler.scale.device)
-    era = None if getattr(ds, 'era', None) is None else torch.tensor(ds.era.codes[at], dtype=torch.long,
-                                                                     device=x.device) + 1
-    with torch.random.fork_rng(): y = (torch.manual_seed(0), self.corrupt(x, era))[1]
-    lik.noise = min(noises, key=lambda o: _squared_error(self.learn, x, y, o))
+    x, noisy = _corrupted_rows(self, ds)
+    lik.noise = min(noises, key=lambda o: _squared_error(self.learn, x, noisy, o))
+
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #858ab4b1
+def _check_corrupts(levels, swap, mask, sigma):
+    "`InputError` where nothing would be corrupted"
+    if swap or mask or sigma and not levels: return
+    more = ' or mask, as levels have no sigma' if levels else ', mask or sigma'
+    raise InputError(f'no noise to learn from: give swap{more}')
 
 # %% ../../nbs/api/denoise/01_corrupt.ipynb #bde5c2eb
 @delegates(vae_learner, but='skip,model')
 def denoise_learner(
-    dls,             # `DataLoaders` from `Table.dls`
-    swap=.1,         # noise to take away: share of entries taken from other rows of the era
-    mask=0.,         # share of entries missing
-    sigma=0.,        # Gaussian noise in standard deviations, for continuous columns
-    latent_dim=None, # default: as many as there are features, at most 512
-    hidden=(256, 256), # sizes of the encoder's hidden layers
+    dls,                   # DataLoaders from Table.dls
+    swap:float=.1,         # noise to take away: fraction of entries taken from other rows of the era
+    mask:float=0.,         # fraction of entries missing
+    sigma:float=0.,        # Gaussian noise in standard deviations, for continuous columns
+    latent_dim=None,       # default: as many as there are features, at most 512
+    hidden=(256, 256),     # sizes of the encoder's hidden layers
     likelihood='gaussian', # levels too: the expected level is what is asked for
-    kld_weight=.01,  # weight of the KL term
-    cbs=None,        # beside Corrupt
+    kld_weight=.01,        # small, as latents that say much clean well
+    cbs=None,              # callbacks beside Corrupt
     **kwargs
-):
-    "A `Learner` that starts as the best linear filter and learns what is not linear; `InputError` without any noise"
-    if not (swap or mask or sigma and not dls.schema.levels):
-        kinds = ' or mask, as levels have no sigma' if dls.schema.levels else ', mask or sigma'
-        raise InputError(f'no noise to learn from: give swap{kinds}')
-    return vae_learner(dls, None, latent_dim or min(512, len(dls.schema)), hidden, likelihood, kld_weight, skip=True,
-                       cbs=[Corrupt(swap, mask, sigma), *L(cbs)], **kwargs)
+)->VAELearner:
+    "A `VAELearner` that starts as the best linear filter; `InputError` without any noise"
+    _check_corrupts(dls.schema.levels, swap, mask, sigma)
+    latent_dim = latent_dim or min(512, len(dls.schema))
+    cbs = [Corrupt(swap, mask, sigma), *L(cbs)]
+    return vae_learner(dls, None, latent_dim, hidden, likelihood, kld_weight, skip=True, cbs=cbs, **kwargs)

@@ -14,31 +14,35 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c004
-def _values(*xs):
-    "The distinct values of a table of few levels, or None for continuous columns"
+def _level_values(*xs):
+    "The distinct values of tables of few levels, or None for continuous columns"
     v = np.unique(np.concatenate([np.unique(x[:, ::max(1, x.shape[1]//50)][:20_000]) for x in xs]))
     v = v[~np.isnan(v)]
     return v if len(v) <= 20 else None
 
-# %% ../../nbs/api/synth/02_quality.ipynb #6de6277b
-def _ks(a, b):
+def _ks_distance(a, b):
+    "Largest distance between the distribution functions of two columns; NaN where one is empty"
     a, b = np.sort(a[~np.isnan(a)]), np.sort(b[~np.isnan(b)])
     if not (len(a) and len(b)): return np.nan
     grid = np.concatenate([a, b])
-    return np.abs(np.searchsorted(a, grid, 'right')/len(a) - np.searchsorted(b, grid, 'right')/len(b)).max()
+    at_most = lambda v: np.searchsorted(v, grid, 'right')/len(v)
+    return np.abs(at_most(a) - at_most(b)).max()
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c005
-def shapes(real, fake # [rows, features] float arrays, NaN where missing
-          )->np.ndarray: # [features], 0..1
+def shapes(
+    real, # [rows, features] float array, NaN where missing
+    fake, # the same of synthetic rows
+)->np.ndarray: # [features], 0..1
     "How alike each column's distribution is: 1 less the total variation or the Kolmogorov-Smirnov distance"
-    vals = _values(real, fake)
-    if vals is None: return np.array([1 - _ks(a, b) for a,b in zip(real.T, fake.T)])
-    share = lambda x: np.stack([(x == v).sum(0) for v in vals])/np.maximum((~np.isnan(x)).sum(0), 1)
-    return 1 - np.abs(share(real) - share(fake)).sum(0)/2
+    vals = _level_values(real, fake)
+    if vals is None: return np.array([1 - _ks_distance(a, b) for a,b in zip(real.T, fake.T)])
+    frequencies = lambda x: np.stack([(x == v).sum(0) for v in vals])/np.maximum((~np.isnan(x)).sum(0), 1)
+    return 1 - np.abs(frequencies(real) - frequencies(fake)).sum(0)/2
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c008
-def correlations(x # [rows, features] array, NaN where missing
-                )->np.ndarray: # [features, features]
+def correlations(
+    x, # [rows, features] array, NaN where missing
+)->np.ndarray: # [features, features]
     "Correlation matrix by one matrix product; a missing entry counts as its column's mean"
     seen = ~np.isnan(x)
     n = np.maximum(seen.sum(0), 1)
@@ -48,21 +52,34 @@ def correlations(x # [rows, features] array, NaN where missing
     d = np.sqrt(np.maximum(np.diag(c), 1e-9))
     return c/np.outer(d, d)
 
-# %% ../../nbs/api/synth/02_quality.ipynb #c011
-def _thin(x, n, rng): return x if len(x) <= n else x[rng.choice(len(x), n, replace=False)]
+# %% ../../nbs/api/synth/02_quality.ipynb #c020
+def _pair_gap(a, b):
+    "Mean absolute difference of the correlations of all pairs"
+    if a.shape[1] < 2: return 0.
+    g = np.abs(correlations(a) - correlations(b))
+    return float((g.sum() - np.trace(g))/(g.size - len(g)))
 
-# %% ../../nbs/api/synth/02_quality.ipynb #f00d30fc
-def detector_auc(real, fake,  # [rows, features] arrays, NaN where missing
-                 max_rows=20_000, # most rows of each; fewer for wide tables
-                 seed=0,      # of the choice of rows
-                )->float:
-    "ROC-AUC of gradient-boosted trees that tell real rows from synthetic ones; .5 is best"
-    rng, n = np.random.default_rng(seed), int(min(max_rows, max(1000, 2e7/real.shape[1]), len(real), len(fake)))
-    x = np.concatenate([_thin(real, n, rng), _thin(fake, n, rng)]).astype('float32')
+# %% ../../nbs/api/synth/02_quality.ipynb #c011
+def _random_rows(x, n, rng): return x if len(x) <= n else x[rng.choice(len(x), n, replace=False)]
+
+def _mixed_rows(real, fake, n, rng):
+    "`n` rows of each in random order, and which are synthetic"
+    x = np.concatenate([_random_rows(real, n, rng), _random_rows(fake, n, rng)]).astype('float32')
     y, order = np.repeat([0, 1], n), rng.permutation(2*n)
-    train, test = order[:n], order[n:]
-    m = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed).fit(x[train], y[train])
-    return float(roc_auc_score(y[test], m.predict_proba(x[test])[:, 1]))
+    return x[order], y[order]
+
+# %% ../../nbs/api/synth/02_quality.ipynb #4d13b183
+def detector_auc(
+    real,                # [rows, features] array, NaN where missing
+    fake,                # the same of synthetic rows
+    max_rows:int=20_000, # most rows of each; fewer for wide tables
+    seed:int=0,          # of the choice of rows
+)->float:
+    "ROC-AUC of gradient-boosted trees that tell real rows from synthetic ones; .5 is best"
+    n = int(min(max_rows, max(1000, 2e7/real.shape[1]), len(real), len(fake)))
+    x, y = _mixed_rows(real, fake, n, np.random.default_rng(seed))
+    m = HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed).fit(x[:n], y[:n])
+    return float(roc_auc_score(y[n:], m.predict_proba(x[n:])[:, 1]))
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c014
 def _era_corr(y, p, era):
@@ -71,62 +88,74 @@ def _era_corr(y, p, era):
     c = [np.corrcoef(g.y, g.p)[0, 1] for _,g in d.groupby('era') if len(g) > 2 and g.y.std() > 0]
     return float(np.mean([0. if np.isnan(o) else o for o in c])) if c else np.nan
 
-# %% ../../nbs/api/synth/02_quality.ipynb #64384275
-def usefulness(real, fake, # DataFrames with the features and the target
-               held_out,   # DataFrame of other real rows, with an era if there is one
-               target,     # name of the target column
-               features,   # names of the features
-               max_rows=20_000, # rows to train on
-               seed=0      # of the rows taken and of the trees
-              )->dict:     # tstr, trtr
+# %% ../../nbs/api/synth/02_quality.ipynb #48000503
+def _features_of(df, features): return df[features].to_numpy('float32', na_value=np.nan)
+
+def _fit_trees(df, features, target, max_rows, seed):
+    "Trees that predict the target, from at most so many rows that have one"
+    d = df.dropna(subset=[target])
+    d = d.sample(min(max_rows, len(d)), random_state=seed)
+    m = HistGradientBoostingRegressor(max_iter=100, early_stopping=False, random_state=seed)
+    return m.fit(_features_of(d, features), d[target].astype(float))
+
+def usefulness(
+    real,                # DataFrame with the features and the target
+    fake,                # the same of synthetic rows
+    held_out,            # DataFrame of other real rows, with an era if there is one
+    target:str,          # name of the target column
+    features:list,       # names of the features
+    max_rows:int=20_000, # most rows to train on
+    seed:int=0,          # of the choice of rows
+)->dict: # tstr, trtr
     "Correlation per era, on held-out real rows, of trees trained on synthetic rows (tstr) and on real ones (trtr)"
-    res, x = {}, lambda d: d[features].to_numpy('float32', na_value=np.nan)
-    for name,d in dict(tstr=fake, trtr=real).items():
-        d = d.dropna(subset=[target])
-        d = d.sample(min(max_rows, len(d)), random_state=seed)
-        m = HistGradientBoostingRegressor(max_iter=100, early_stopping=False,
-                                          random_state=seed).fit(x(d), d[target].astype(float))
-        res[name] = _era_corr(held_out[target].astype(float).to_numpy(), m.predict(x(held_out)),
-                              held_out['era'] if 'era' in held_out else None)
-    return res
+    y, x, era = held_out[target].astype(float).to_numpy(), _features_of(held_out, features), held_out.get('era')
+    fits = {k: _fit_trees(d, features, target, max_rows, seed) for k,d in dict(tstr=fake, trtr=real).items()}
+    return {k: _era_corr(y, m.predict(x), era) for k,m in fits.items()}
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c016
-def closer_to_train(train, held_out, fake, # [rows, features] arrays, NaN where missing
-                    max_rows=5000, seed=0  # most rows of each
-                   )->float: # 0..1
-    "Fraction of synthetic rows closer to a training row than to any held-out one; .5 is best"
+def _standardized(tables):
+    "Tables in the units of the first, a missing entry at its mean"
+    mean, std = np.nanmean(tables[0], 0), np.maximum(np.nanstd(tables[0], 0), 1e-9)
+    return [np.nan_to_num((x - mean)/std).astype('float32') for x in tables]
+
+def closer_to_train(
+    train,             # [rows, features] array, NaN where missing
+    held_out,          # the same of rows not trained on
+    fake,              # the same of synthetic rows
+    max_rows:int=5000, # most rows of each
+    seed:int=0,        # of the choice of rows
+)->float: # 0..1
+    "Fraction of synthetic rows whose closest real row is one of the training rows, not a held-out one; .5 is best"
     rng, n = np.random.default_rng(seed), min(max_rows, len(train), len(held_out))
-    a, b, f = [_thin(x, m, rng) for x,m in ((train, n), (held_out, n), (fake, max_rows))]
-    mean, std = np.nanmean(a, 0), np.maximum(np.nanstd(a, 0), 1e-9)
-    a, b, f = [np.nan_to_num((x - mean)/std).astype('float32') for x in (a, b, f)]
+    a, b, f = _standardized([_random_rows(x, m, rng) for x,m in ((train, n), (held_out, n), (fake, max_rows))])
     da, db = [NearestNeighbors(n_neighbors=1).fit(x).kneighbors(f)[0][:, 0] for x in (a, b)]
     return float((da < db).mean() + (da == db).mean()/2)
 
-# %% ../../nbs/api/synth/02_quality.ipynb #c019
-def quality(real, # DataFrame of real rows
-            fake, # DataFrame of synthetic rows with columns of the same names
-            held_out=None, # DataFrame of other real rows: adds closer_to_train, and with a target tstr and trtr
-            target=None,   # name of a target column in all three
-            detector=True, # whether to train the detector
-            seed=0,        # of the choice of rows
-           )->pd.Series: # shapes (mean), worst_shape, correlation_error (mean), pair_trends, detector_auc, ...
-    "How close a synthetic table is to the real one: columns, pairs, rows, use, privacy; may raise `InputError`"
-    cols = [c for c in fake.columns if c in real.columns and c not in ('era', target)
-            and pd.api.types.is_numeric_dtype(fake[c].dtype) and pd.api.types.is_numeric_dtype(real[c].dtype)]
+# %% ../../nbs/api/synth/02_quality.ipynb #da2cd0cb
+def _common_columns(real, fake, target):
+    "Numeric columns of both, apart from era and target; `InputError` where there are none"
+    numeric = lambda d, c: pd.api.types.is_numeric_dtype(d[c].dtype)
+    both = [c for c in fake.columns if c in real.columns and c not in ('era', target)]
+    cols = [c for c in both if numeric(fake, c) and numeric(real, c)]
     if not cols: raise InputError('the two tables have no column in common')
-    x = lambda d: d[cols].to_numpy('float32', na_value=np.nan)
-    a, b = x(real), x(fake)
-    s = shapes(a, b)
-    res = dict(shapes=np.nanmean(s), worst_shape=np.nanmin(s), correlation_error=_pair_gap(a, b))
-    res['pair_trends'] = 1 - res['correlation_error']/2
-    if detector: res['detector_auc'] = detector_auc(a, b, seed=seed)
-    if held_out is not None: res['closer_to_train'] = closer_to_train(a, x(held_out), b, seed=seed)
-    if held_out is not None and target is not None: res |= usefulness(real, fake, held_out, target, cols, seed=seed)
-    return pd.Series(res, dtype='float64')
+    return cols
 
-# %% ../../nbs/api/synth/02_quality.ipynb #c020
-def _pair_gap(a, b):
-    "Mean absolute difference of the correlations of all pairs"
-    if a.shape[1] < 2: return 0.
-    g = np.abs(correlations(a) - correlations(b))
-    return float((g.sum() - np.trace(g))/(g.size - len(g)))
+# %% ../../nbs/api/synth/02_quality.ipynb #c019
+def quality(
+    real,               # DataFrame of real rows
+    fake,               # DataFrame of synthetic rows with columns of the same names
+    held_out=None,      # DataFrame of real rows not trained on: adds closer_to_train, and with a target tstr and trtr
+    target=None,        # name of a target column in all three
+    detector:bool=True, # whether to train the detector
+    seed:int=0,         # of the choice of rows
+)->pd.Series: # shapes (mean), worst_shape, correlation_error (mean), pair_trends, detector_auc, ...
+    "How close a synthetic table is to the real one; `InputError` without a common column"
+    cols = _common_columns(real, fake, target)
+    a, b = _features_of(real, cols), _features_of(fake, cols)
+    s, gap = shapes(a, b), _pair_gap(a, b)
+    res = dict(shapes=np.nanmean(s), worst_shape=np.nanmin(s), correlation_error=gap, pair_trends=1 - gap/2)
+    if detector: res['detector_auc'] = detector_auc(a, b, seed=seed)
+    if held_out is not None:
+        res['closer_to_train'] = closer_to_train(a, _features_of(held_out, cols), b, seed=seed)
+        if target is not None: res |= usefulness(real, fake, held_out, target, cols, seed=seed)
+    return pd.Series(res, dtype='float64')

@@ -10,9 +10,9 @@ from ..core import InputError
 
 from ..data.stream import ParquetOut
 from ..nn.networks import VAE
+from ..train.callbacks import preserve_state
 from ..train.learner import VAELearner
-from ..train.passes import preserve_state
-from .priors import Mixture, priors
+from .priors import priors
 
 import pandas as pd, torch
 from numbers import Integral
@@ -23,19 +23,17 @@ from fastprogress.fastprogress import progress_bar
 # %% ../../nbs/api/synth/01_sample.ipynb #c008
 def _draw_latents(learn, n, g, prior):
     "`n` latents from the prior, [n, latent_dim]"
-    e, p = torch.randn(n, learn.model.config.latent_dim, generator=g), getattr(learn, 'prior', None)
-    if prior == 'normal' or prior is None and p is None: return e
-    if isinstance(p, dict): p = Mixture(**p)  # as earlier versions kept it
-    if p is None or prior is not None and p.kind != prior:
+    e, fitted = torch.randn(n, learn.model.config.latent_dim, generator=g), learn.prior
+    if prior == 'normal' or prior is None and fitted is None: return e
+    if fitted is None or prior is not None and fitted.kind != prior:
         raise InputError(f"prior='{prior}': fit it first, learn.fit_prior('{prior}')")
-    return p.draw(e, g)
+    return fitted.draw(e, g)
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c010
 def _block_rows(model, entries=2**22):
     "Rows drawn at a time: a fixed number for a model"
     return max(512, entries // (model.config.n_features*model.config.n_out) // 512 * 512)
 
-# %% ../../nbs/api/synth/01_sample.ipynb #c011
 @torch.no_grad()
 def _draw(learn, n, g, prior, codes=None):
     "`n` rows in the tensor's units, [n, features]"
@@ -46,81 +44,88 @@ def _draw(learn, n, g, prior, codes=None):
     return x.round().clamp(0, schema.levels-1).to(torch.int8) if schema.levels else x
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c012
-def _with_conditions(df, codes, k):
+def _with_conditions(df, codes, k): # `Codes`; those of the rows, [rows or more, conditions]
     "Rows with the columns of their conditions, the era first; a feature stays what was drawn"
     known = codes.decode(k[:len(df)]).set_axis(df.index)
     extra = known[[c for c in known if c not in df]]
-    return pd.concat([extra[[c for c in extra if c == 'era']], df, extra[[c for c in extra if c != 'era']]], axis=1)
+    first = [c for c in extra if c == 'era']
+    return pd.concat([extra[first], df, extra.drop(columns=first)], axis=1)
 
-# %% ../../nbs/api/synth/01_sample.ipynb #435bd5df
+# %% ../../nbs/api/synth/01_sample.ipynb #0abd06f5
 def _draws(learn, n, seed, prior, cond=None):
     "Blocks of `n` rows in all, as DataFrames"
-    g, codes = torch.Generator(), getattr(learn, 'codes', None)
+    g, rows, codes = torch.Generator(), _block_rows(learn.model), learn.codes
     g.seed() if seed is None else g.manual_seed(int(seed))
-    rows = _block_rows(learn.model)
-    bar = (lambda o: progress_bar(o, leave=False)) if learn.show_bars and n > 4*rows else (lambda o: o)
-    for a in bar(range(0, n, rows)):
+    starts = range(0, n, rows)
+    for a in progress_bar(starts, leave=False) if learn.show_bars and n > 4*rows else starts:
         b = min(a+rows, n)
         k = codes and codes.pick(rows, cond, torch.rand(rows, generator=g).numpy())
         df = learn.schema.decode(_draw(learn, rows, g, prior, k)[:b-a], pd.RangeIndex(a, b))
         yield df if k is None else _with_conditions(df, codes, k)
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c013
-@patch
-def sample(self:VAELearner,
-    n,         # rows
-    seed=None, # the same seed gives the same rows
-    out=None,  # parquet file to write, in a stream; its path is then returned
-    prior=None,# 'normal', 'mixture', 'flow'; default: what `fit_prior` has fitted, else the standard normal
-    cond=None, # of a conditional model: dict of values to draw rows of; what is not given is drawn as it occurs
-)->pd.DataFrame: # [n, features], the training table's feature columns and dtypes, and the conditions
-    "Synthetic rows, drawn from the prior and then from the likelihood; `InputError` for a model without a prior"
+def _check_sample(learn, n, prior, cond):
+    "`InputError` for what can't be drawn"
     if not isinstance(n, Integral) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
-    if not isinstance(self.model, VAE):
-        raise InputError(f'a {type(self.model).__name__} has no prior to draw from: train a VAE')
+    if not isinstance(learn.model, VAE):
+        raise InputError(f'a {type(learn.model).__name__} has no prior to draw from: train a VAE')
     if prior not in (None, 'normal', *priors):
         raise InputError(f"prior={prior!r} is unknown: use 'normal', {' or '.join(map(repr, priors))}")
     if cond is not None and not isinstance(cond, dict):
         raise InputError(f'cond={cond!r}: name the conditions, such as cond=dict(era={cond!r})')
-    if cond and getattr(self, 'codes', None) is None:
+    if cond and learn.codes is None:
         raise InputError('the model knows no conditions: train it on dls made with cond=')
-    if out is None: return pd.concat(list(_draws(self, n, seed, prior, cond)))
+
+# %% ../../nbs/api/synth/01_sample.ipynb #01e467b4
+@patch
+def sample(self:VAELearner,
+    n:int,                  # rows
+    seed:int|None=None,     # the same seed gives the same rows
+    out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
+    prior:str|None=None,    # 'normal', 'mixture', 'flow'; default: what was fitted, else the standard normal
+    cond:dict|None=None,    # of a conditional model: values of conditions; others are drawn as they occur
+)->pd.DataFrame|Path: # [n, features], the training table's feature columns and dtypes, and the conditions
+    "Synthetic rows, drawn from the prior and then from the likelihood; `InputError` for a model without a prior"
+    _check_sample(self, n, prior, cond)
+    draws = _draws(self, n, seed, prior, cond)
+    if out is None: return pd.concat(list(draws))
     with ParquetOut(out) as w:
-        for d in _draws(self, n, seed, prior, cond): w.write(d)
+        for d in draws: w.write(d)
     return Path(out)
 
 # %% ../../nbs/api/synth/01_sample.ipynb #3ff2cf1b
 @torch.no_grad()
-def _expected(learn, z, cond=None):
+def _expected(learn, z):
     "Expected rows at latents [rows, latent_dim], in the source's units"
     device = next(learn.model.parameters()).device
     with preserve_state(learn): x = learn.loss_func.likelihood.mean(learn.model.decode(z.to(device).float())).cpu()
     return learn.schema.decode(x, pd.RangeIndex(len(z)), 'float32')
 
-# %% ../../nbs/api/synth/01_sample.ipynb #9647cdd7
 @patch
 def interpolate(self:VAELearner,
-    a, b,     # a row each: DataFrame, `Table`, ...
-    steps=9,  # rows in all, with the two ends
+    a,           # a row: DataFrame, Table, ... of one
+    b,           # another
+    steps:int=9, # rows in all, with the two ends
 )->pd.DataFrame: # [steps, features] float32
-    "Expected rows along the straight line between the latents of two rows"
+    "Expected rows along the straight line between the latents of two rows; `InputError` for more than one and one"
     za, zb = [torch.tensor(self.encode(o).to_numpy()) for o in (a, b)]
     if len(za) != 1 or len(zb) != 1:
         raise InputError(f'interpolate takes one row and one row, not {len(za)} and {len(zb)}: '
                          'name them, such as df.iloc[[0]]')
     return _expected(self, torch.lerp(za, zb, torch.linspace(0, 1, steps)[:, None]))
 
-# %% ../../nbs/api/synth/01_sample.ipynb #aa981055
+# %% ../../nbs/api/synth/01_sample.ipynb #f446a719
 @patch
 def traverse(self:VAELearner,
-    latent,     # its number
-    row=None,   # a row to start from; default: the prior's mean
-    span=2.,    # how far to go on either side, in the prior's standard deviations
-    steps=9,    # rows in all
+    latent:int,    # its number
+    row=None,      # a row to start from; default: the prior's mean
+    span:float=2., # how far to go on either side, in the prior's standard deviations
+    steps:int=9,   # rows in all
 )->pd.DataFrame: # [steps, features] float32
-    "Expected rows along one latent, the others kept"
+    "Expected rows along one latent, the others kept; `InputError` for a latent that the model hasn't"
     k = self.model.config.latent_dim
     if not 0 <= latent < k: raise InputError(f'latent={latent}: the model has the latents 0 to {k-1}')
-    z = (torch.zeros(1, k) if row is None else torch.tensor(self.encode(row).to_numpy()[:1])).repeat(steps, 1)
+    start = torch.zeros(1, k) if row is None else torch.tensor(self.encode(row).to_numpy()[:1])
+    z = start.repeat(steps, 1)
     z[:, latent] += torch.linspace(-span, span, steps)
     return _expected(self, z)
