@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['download']
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #9437ebde
+# %% ../../nbs/api/numerai/02_downloader.ipynb #aa710d60
 from ..core import InputError, remove_path
 
 import json, time
@@ -20,7 +20,7 @@ def _numerapi():
     except ImportError: raise InputError("numerapi is not installed: pip install 'numvae[numerai]'") from None
     return NumerAPI()
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #4bb4e49a
+# %% ../../nbs/api/numerai/02_downloader.ipynb #6eb9aab0
 def _list_files(napi):
     "Files that Numerai lists, as 'version/file'"
     try: return [str(o) for o in napi.list_datasets()]
@@ -38,7 +38,7 @@ def _check_listed(napi, version, files):
     missing = [f for f in files if f not in have]
     if missing: raise InputError(f"{version} has no {', '.join(missing)}: there are {', '.join(sorted(have))}")
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #1d0532b1
+# %% ../../nbs/api/numerai/02_downloader.ipynb #29857b3e
 def _check_complete(path):
     "Remove a file that is damaged, and say so"
     try:
@@ -48,7 +48,7 @@ def _check_complete(path):
         remove_path(path)
         raise InputError(f"{path} came damaged and was removed ({e}): run the download again") from None
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #3d9a56cf
+# %% ../../nbs/api/numerai/02_downloader.ipynb #bcac2e13
 def _remove_old_part(path):
     "Remove what is left of an attempt to fetch a file that has been remade since; the place of such a part"
     part = path.with_name(path.name + '.temp') # numerapi's name for what is not complete
@@ -68,7 +68,7 @@ def _fetch(napi, name, path):
     _check_complete(path)
     return path
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #dc97b9c6
+# %% ../../nbs/api/numerai/02_downloader.ipynb #2b3415d2
 def download(
     version:str='v5.3', # Version of the data
     dest:str|Path='.',  # Folder; the files go to its subfolder of the version's name
