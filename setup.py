@@ -32,6 +32,7 @@ setup(
     project_urls={'Documentation': cfg['doc_host'] + cfg['doc_baseurl']},
     packages=find_packages(include=[lib, f'{lib}.*']),
     include_package_data=True,
+    package_data={lib: ['py.typed']},
     python_requires=f'>={cfg["min_python"]}',
     install_requires=cfg['requirements'].split(),
     extras_require=extras,

@@ -25,40 +25,43 @@ def shorten_list(
     names = [str(o) for o in names]
     return ', '.join(names[:n]) + (f' and {len(names)-n} more' if len(names) > n else '')
 
-# %% ../nbs/api/00_core.ipynb #6420135e
+# %% ../nbs/api/00_core.ipynb #97ded677
 def path_beside(
-    path, # file or folder to be written
-)->Path:  # hidden, in the same folder, of this process alone
+    path:str|Path, # file or folder to be written
+)->Path: # hidden, in the same folder, of this process alone
     "Where a file or folder is written before it takes its place"
     path = Path(path)
     return path.with_name(f'.{path.name}.{os.getpid()}.tmp')
 
-# %% ../nbs/api/00_core.ipynb #6b5e9e0d
-def remove_path(path):
+# %% ../nbs/api/00_core.ipynb #3d09f0fe
+def remove_path(
+    path:str|Path, # file or folder
+):
     "Remove a file or a folder, if it is there"
     path = Path(path)
     if path.is_dir() and not path.is_symlink(): shutil.rmtree(path, ignore_errors=True)
     else: path.unlink(missing_ok=True)
 
+# %% ../nbs/api/00_core.ipynb #50e467af
 @contextmanager
-def write_beside(
-    path, # file to be written
-):        # yields the path to write to
-    "Write a file beside its place and rename it when the block ends; after an error nothing is left and nothing has changed"
+def write_beside(path:str|Path): # file to be written
+    "Write to the path this yields, which takes its place when the block ends; after an error nothing has changed"
     tmp = path_beside(path)
     try:
         yield tmp
         if tmp.exists(): os.replace(tmp, path)
     finally: remove_path(tmp)
 
-# %% ../nbs/api/00_core.ipynb #06ed6786
+# %% ../nbs/api/00_core.ipynb #553d5f47
 def robust_sd(
     v, # [n] values; NaN is left out
-)->float: # in the units of `v`
+)->float: # in the units of the values
     "1.4826 times the median absolute deviation from the median"
     v = np.asarray(v, dtype='float64')
-    return float(1.4826*np.nanmedian(np.abs(v - np.nanmedian(v)))) if np.isfinite(v).any() else np.nan
+    if not np.isfinite(v).any(): return np.nan
+    return float(1.4826*np.nanmedian(np.abs(v - np.nanmedian(v))))
 
+# %% ../nbs/api/00_core.ipynb #a64b6b41
 def robust_z(
     v, # [n] values
 )->np.ndarray: # [n]; NaN where the values don't vary, or are fewer than three

@@ -10,50 +10,59 @@ import numvae, os, threading, torch
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-# %% ../nbs/api/01_threads.ipynb #c006
-def row_chunks(n,       # rows
-               width,   # numbers in a row
-               least=1, # rows in a block
-               size=2**19, # numbers in a block
-              )->list:  # of slices
-    "Slices of consecutive rows that hold about `size` numbers each"
+# %% ../nbs/api/01_threads.ipynb #7dd17e07
+def row_chunks(
+    n:int,           # rows
+    width:int,       # numbers in a row
+    least:int=1,     # rows in a block
+    size:int=2**19,  # numbers in a block
+)->list: # of slices
+    "Slices of consecutive rows that hold about as many numbers each"
     step = -(-max(size//width, least, 32)//32)*32
     return [slice(a, min(a+step, n)) for a in range(0, n, step)]
 
-# %% ../nbs/api/01_threads.ipynb #c009
-_pools = {}
+# %% ../nbs/api/01_threads.ipynb #8c3ccaa1
+_pools = {}  # number of threads -> pool
 os.register_at_fork(after_in_child=_pools.clear)  # a forked process has none of the threads
 
 _kept, _lock = threading.local(), threading.Lock()
 
-def _alone(): # torch.get_num_threads: or the thread would take torch's default at its first operation, and forget this
-    torch.get_num_threads(); torch.set_num_threads(1)
+def _use_one_thread():
+    "This thread computes alone"
+    torch.get_num_threads()  # or it would take torch's default at its first operation, and forget this
+    torch.set_num_threads(1)
 
+# %% ../nbs/api/01_threads.ipynb #d43d0a17
 def _pool(n):
     "As many threads, in each of which torch has no others"
     with _lock:
         if n not in _pools:
             own, all_there = torch.get_num_threads(), threading.Barrier(n)
-            _pools[n] = ThreadPoolExecutor(n, 'numvae', _alone)
+            _pools[n] = ThreadPoolExecutor(n, 'numvae', _use_one_thread)
             list(_pools[n].map(lambda _: all_there.wait(), range(n)))
-            torch.set_num_threads(own)  # torch takes the last setting, of any thread, for those to come
+            torch.set_num_threads(own)
         return _pools[n]
 
-def _threads(): return getattr(_kept, 'threads', None) or torch.get_num_threads()
+# %% ../nbs/api/01_threads.ipynb #1ed63338
+def _threads():
+    "Threads to work in: as many as torch has, or had before it was told to rest"
+    return getattr(_kept, 'threads', None) or torch.get_num_threads()
 
-def parallel_map(f,       # function of a list of slices of rows
-               blocks,  # such slices
-               own_thread=False, # in a thread of its own even for a single block, so that a block never gives other last digits
-              )->list:  # what it returned for each thread's slices, in order
-    "Call `f` in torch's number of threads, without gradients"
-    n = min(_threads(), len(blocks))
-    if n <= 1 and not own_thread: return [torch.no_grad()(f)(blocks)]
-    return list(_pool(n).map(torch.no_grad()(f), [blocks[i*len(blocks)//n:(i+1)*len(blocks)//n] for i in range(n)]))
+# %% ../nbs/api/01_threads.ipynb #a6e546b1
+def parallel_map(
+    f,           # function of a list of slices of rows
+    blocks:list, # such slices
+    own_thread:bool=False, # never in the caller's thread, so that a block always gives the same last digits
+)->list: # what it returned for each thread's slices, in order
+    "Call a function in torch's number of threads, without gradients"
+    n, f = min(_threads(), len(blocks)), torch.no_grad()(f)
+    if n <= 1 and not own_thread: return [f(blocks)]
+    return list(_pool(n).map(f, [blocks[i*len(blocks)//n:(i+1)*len(blocks)//n] for i in range(n)]))
 
-# %% ../nbs/api/01_threads.ipynb #e9343f55
+# %% ../nbs/api/01_threads.ipynb #0ebd07a9
 @contextmanager
 def single_torch_thread():
-    "torch's own threads, where they are better left alone, have nothing to do; `parallel_map` goes on with as many as before"
+    "torch's own threads rest where they are in the way; `parallel_map` goes on with as many as before"
     n, within = torch.get_num_threads(), getattr(_kept, 'threads', None)
     if within or n > 2 and not numvae.openmp_spins:
         yield
@@ -65,9 +74,9 @@ def single_torch_thread():
         _kept.threads = None
         torch.set_num_threads(n)
 
-# %% ../nbs/api/01_threads.ipynb #fce01182
+# %% ../nbs/api/01_threads.ipynb #3b9d2b32
 def prefetch(it): # anything to iterate over
-    "Pass its items on, each made in a thread while the one before is in use"
+    "Yields its items, each made in a thread while the one before is in use"
     it, end = iter(it), object()
     with ThreadPoolExecutor(1) as ex:
         coming = ex.submit(next, it, end)
@@ -75,10 +84,16 @@ def prefetch(it): # anything to iterate over
             coming = ex.submit(next, it, end)
             yield o
 
-# %% ../nbs/api/01_threads.ipynb #c011
-def scratch(name, rows, width, like): # which; shape; tensor whose dtype and device it has
-    "An array [rows, width] of this thread's, to be overwritten at the next call"
+# %% ../nbs/api/01_threads.ipynb #4d395f26
+def scratch(
+    name:str,  # which of the thread's arrays
+    rows:int,  # of the array
+    width:int, # numbers in a row
+    like:torch.Tensor, # whose dtype and device it has
+)->torch.Tensor: # [rows, width], to be overwritten at the next call
+    "An array of this thread's own"
     if like.device.type != 'cpu': return like.new_empty(rows, width)  # a GPU's memory is kept by torch
-    a = vars(_kept).get(name)
-    if a is None or a.numel() < rows*width or (a.dtype, a.device) != (like.dtype, like.device): a = vars(_kept)[name] = like.new_empty(rows*width)
-    return a[:rows*width].view(rows, width)
+    a, n = vars(_kept).get(name), rows*width
+    if a is None or a.numel() < n or (a.dtype, a.device) != (like.dtype, like.device):
+        a = vars(_kept)[name] = like.new_empty(n)
+    return a[:n].view(rows, width)

@@ -63,6 +63,7 @@ def _held_out_rows(ds, n):
     at = held_out_positions(ds)
     return ds[list(at[::max(1, -(-len(at)//n))])] if len(ds) >= 30 else None
 
+# %% ../../nbs/api/anomaly/01_scores.ipynb #3c88e611
 def _reference(learn, data, n):
     "Rows to compare with, and held-out rows to count tails among, or None"
     train = learn.dls.train_ds
@@ -108,6 +109,7 @@ def fitted_scorer(
     if not m.fitted: learn.fit_scores(method)
     return m
 
+# %% ../../nbs/api/anomaly/01_scores.ipynb #5c08fddc
 def score_frame(
     terms, # [rows, 4] tensor
     index, # [rows] of the source

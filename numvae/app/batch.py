@@ -24,27 +24,41 @@ import numpy as np, torch
 from fastcore.all import patch, store_attr
 
 # %% ../../nbs/api/app/02_batch.ipynb #c006
-def _files_in(folder): # -> paths, relative to the folder
+def _files_in(folder):
+    "Its parquet files, as paths relative to it; none for a folder that is not there"
     found = (p.relative_to(folder) for p in Path(folder).rglob('*.parquet') if p.is_file())
     return sorted(p for p in found if not any(o.startswith('.') for o in p.parts))
 
-def parts_of(folder)->list: # -> paths, relative to the folder
-    "The parquet files of a folder and of the folders in it"
+# %% ../../nbs/api/app/02_batch.ipynb #6fbad409
+def parts_of(
+    folder:str|Path, # to look in
+)->list: # of paths, relative to the folder
+    "The parquet files of a folder and of the folders in it; `InputError` if there is none"
     files = _files_in(folder)
     if not files: raise InputError(f'{folder} holds no parquet files')
     return files
 
 # %% ../../nbs/api/app/02_batch.ipynb #s003
-def error_line(what, e): # path, or the arguments of `sample`; the error
+def error_line(
+    source,      # path, or the arguments of sample
+    e:Exception, # that it met
+)->str:
     "An error in one line that names the file"
-    s = ' '.join(str(e.strerror if isinstance(e, OSError) and e.strerror else e).split())
-    return s if isinstance(what, (list, tuple)) or str(what) in s else f'{what}: {s}'
+    text = e.strerror if isinstance(e, OSError) and e.strerror else e
+    line = ' '.join(str(text).split())
+    return line if isinstance(source, (list, tuple)) or str(source) in line else f'{source}: {line}'
 
 # %% ../../nbs/api/app/02_batch.ipynb #s004
 class Worker:
     "Loads a model once and does one file after the other"
-    def __init__(self, model, job, kwargs, device=None, # folder of a saved model; name of a `Learner`'s method; its arguments
-                 run=None, threads=None): # name of the run, of Ray; threads of torch
+    def __init__(self,
+        model:str|Path,       # folder of a saved model
+        job:str,              # name of a method of VAELearner
+        kwargs:dict,          # its arguments
+        device:str|None=None, # default: the GPU if there is one
+        run:str|None=None,    # name of the run, with Ray
+        threads=None,         # of torch
+    ):
         store_attr()
         self.loaded = None
         if threads: torch.set_num_threads(max(1, int(threads)))
@@ -54,157 +68,223 @@ class Worker:
         if self.loaded is None: self.loaded = load_vae(self.model, device=self.device)
         return self.loaded
 
-    def do(self, what, out): # a path, or the arguments of `sample`
-        learn, args = self.learn, what if isinstance(what, (list, tuple)) else [what]
-        try:
-            Path(out).parent.mkdir(parents=True, exist_ok=True)
-            with learn.no_progress(), learn.no_bar(): getattr(learn, self.job)(*args, out=out, **self.kwargs)
-        except (InputError, OSError) as e: raise InputError(error_line(what, e)) from None
-        return str(out)
+# %% ../../nbs/api/app/02_batch.ipynb #n002
+@patch
+def process(self:Worker,
+    source,       # path of a file, or the arguments of sample
+    out:str|Path, # parquet file to write
+)->str:           # its path
+    "Do one file; `InputError` that names it when it can't be done"
+    args = source if isinstance(source, (list, tuple)) else [source]
+    method = getattr(self.learn, self.job)
+    try:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        with self.learn.no_progress(), self.learn.no_bar(): method(*args, out=out, **self.kwargs)
+    except (InputError, OSError) as e: raise InputError(error_line(source, e)) from None
+    return str(out)
 
 # %% ../../nbs/api/app/02_batch.ipynb #s007
 TRIES = 3 # workers that may die at a file
 
+def _remove_tries(count, run, died=True):
+    "Remove the count of a file's attempts, and what the dead have left of the file"
+    out = glob.escape(count.name[1:-len(f'.{run}.tries')])
+    if died:
+        for p in count.parent.glob(f'.{out}.*.tmp'): p.unlink(missing_ok=True)
+    count.unlink(missing_ok=True)
+
+# %% ../../nbs/api/app/02_batch.ipynb #701d93fc
 @contextmanager
-def attempt(out, run): # file to write; name of the run
+def attempt(
+    out:str|Path, # file to write
+    run:str,      # name of the run
+):
     "Count the attempts at a file; `InputError` when too many have died"
     out = Path(out)
-    mark = out.with_name(f'.{out.name}.{run}.tries')
-    n = mark.stat().st_size if mark.exists() else 0
+    count = out.with_name(f'.{out.name}.{run}.tries')
+    n = count.stat().st_size if count.exists() else 0
     try:
-        if n >= TRIES: raise InputError(f'{n} workers have died at it, mostly for want of memory: use fewer workers, or write it as several smaller files')
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        with mark.open('ab') as f: f.write(b'.')
+        if n >= TRIES:
+            raise InputError(f'{n} workers have died at it, mostly for want of memory: '
+                             'use fewer workers, or write it as several smaller files')
+        count.parent.mkdir(parents=True, exist_ok=True)
+        with count.open('ab') as f: f.write(b'.')
         yield
-    finally: _sweep(mark, run, n)
-
-def _sweep(mark, run, n=1):
-    "Remove a mark, and what the dead have left of its file"
-    out = mark.name[1:-len(f'.{run}.tries')]
-    if n: [p.unlink(missing_ok=True) for p in mark.parent.glob(f'.{glob.escape(out)}.*.tmp')]
-    mark.unlink(missing_ok=True)
+    finally: _remove_tries(count, run, died=n > 0)
 
 # %% ../../nbs/api/app/02_batch.ipynb #s010
 @patch
-def __call__(self:Worker, row): # dict of `what`, as JSON, and `out`; how Ray Data calls it
+def __call__(self:Worker,
+    row:dict, # source, as JSON, and out; how Ray Data calls it
+)->dict:      # out and error, which is empty when there is none
     "Do a file; the error, if there is one, comes back beside its name"
-    what, out = json.loads(row['what']), row['out']
+    source, out = json.loads(row['source']), row['out']
+    needed = [self.model] + ([source] if isinstance(source, str) else [])
     try:
         with attempt(out, self.run):
-            for p in [self.model, *([what] if isinstance(what, str) else [])]:
-                if not Path(p).exists(): raise InputError(f'{p} is not on {platform.node()}: model, data and results must lie in a folder that all machines share')
-            return dict(out=self.do(what, out), error='')
-    except (InputError, OSError) as e: return dict(out=out, error=error_line(what, e))
+            for p in needed:
+                if not Path(p).exists():
+                    raise InputError(f'{p} is not on {platform.node()}: model, data and results must lie '
+                                     'in a folder that all machines share')
+            return dict(out=self.process(source, out), error='')
+    except (InputError, OSError) as e: return dict(out=out, error=error_line(source, e))
 
 # %% ../../nbs/api/app/02_batch.ipynb #s013
-@contextmanager
-def _ray(address): # of a cluster, 'auto' or 'local'
-    "Ray, for as long as it is used"
+def _start_ray(address):
+    "Ray, and whether it was started here; `InputError` where there is none"
     os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')  # else each start warns of its workers' arguments
     try: import ray, ray.data
     except ImportError: raise InputError("ray=ADDRESS needs Ray: pip install 'numvae[scale]'") from None
-    mine, local = not ray.is_initialized(), dict(include_dashboard=False, object_store_memory=2**27) if address == 'local' else {}
-    try:
-        if mine: ray.init(address, log_to_driver=False, logging_level='error', **local)
-    except (ConnectionError, ValueError) as e: raise InputError(f"no Ray cluster at '{address}': start one with `ray start --head`, or use 'local' ({' '.join(str(e).split())[:200]})") from None
+    if ray.is_initialized(): return ray, False
+    small = dict(include_dashboard=False, object_store_memory=2**27) if address == 'local' else {}
+    try: ray.init(address, log_to_driver=False, logging_level='error', **small)
+    except (ConnectionError, ValueError) as e:
+        reason = ' '.join(str(e).split())[:200]
+        raise InputError(f"no Ray cluster at '{address}': start one with `ray start --head`, "
+                         f"or use 'local' ({reason})") from None
+    return ray, True
+
+# %% ../../nbs/api/app/02_batch.ipynb #cbfd6005
+@contextmanager
+def _use_ray(address):
+    "Ray, for as long as it is used"
+    ray, started = _start_ray(address)
     ctx = ray.data.DataContext.get_current()
-    old, ctx.enable_progress_bars = ctx.enable_progress_bars, sys.stderr.isatty()
+    bars, ctx.enable_progress_bars = ctx.enable_progress_bars, sys.stderr.isatty()
     try: yield ray
     finally:
-        ctx.enable_progress_bars = old
-        if mine: ray.shutdown()
+        ctx.enable_progress_bars = bars
+        if started: ray.shutdown()
 
 # %% ../../nbs/api/app/02_batch.ipynb #s014
-def pool_size(have,    # CPUs and GPUs of the cluster, as `ray.cluster_resources` gives them
-              n,       # files
-              workers=None, gpus=None, cpus=1, device=None # as for `over_parts`
-             )->tuple: # least and most workers, GPUs of each
+def pool_size(
+    have:dict,            # CPUs and GPUs of the cluster, as Ray gives them
+    n:int,                # files
+    workers:int|None=None, # default: as many as have room
+    gpus:float|None=None, # of a worker; default: 1 where there are GPUs and no other device is named
+    cpus:float=1,         # of a worker
+    device:str|None=None, # default: the GPU if there is one
+)->tuple:                 # least and most workers, GPUs of each
     "How many workers to ask for; `InputError` where not one has room"
     if workers is not None and workers < 1: raise InputError(f'workers={workers}: at least one is needed')
-    cuda = str(device or 'cuda').startswith('cuda')
-    if gpus is None: gpus = int(cuda and (device is not None or have.get('GPU', 0) >= 1))
-    fit = int(min(have.get('CPU', 0)/cpus, have.get('GPU', 0)/gpus if gpus else math.inf))
-    if fit < 1: raise InputError(f"a worker takes {cpus} CPUs and {gpus} GPUs, and Ray has {have.get('CPU', 0):g} and {have.get('GPU', 0):g}: ask for less, or for another device")
+    all_cpus, all_gpus = have.get('CPU', 0), have.get('GPU', 0)
+    if gpus is None:
+        on_gpu = all_gpus >= 1 if device is None else str(device).startswith('cuda')
+        gpus = int(on_gpu)
+    fit = int(min(all_cpus/cpus, all_gpus/gpus if gpus else math.inf))
+    if fit < 1:
+        raise InputError(f"a worker takes {cpus} CPUs and {gpus} GPUs, and Ray has {all_cpus:g} and {all_gpus:g}: "
+                         'ask for less, or for another device')
     most = min(workers or fit, n)
     return min(fit, most), most, gpus
 
 # %% ../../nbs/api/app/02_batch.ipynb #s030
-def _limited(make, *args, restarts=20, **kwargs): # `Dataset.map`; its arguments; times that a worker may be started anew
-    "A dataset whose workers are not started anew for ever"
+def _limit_restarts(make, *args, restarts=20, **kwargs):
+    "What a method of a Ray dataset makes, with workers that are not started anew for ever"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # these names are to go in Ray 2.64
         try: return make(*args, max_restarts=restarts, max_task_retries=restarts, **kwargs)
         except TypeError: return make(*args, **kwargs)
 
+# %% ../../nbs/api/app/02_batch.ipynb #n006
+def _ray_row(source, out):
+    "A pair as Ray passes it on: texts, with absolute paths"
+    source = source if isinstance(source, (list, tuple)) else str(Path(source).absolute())
+    return dict(source=json.dumps(source), out=str(Path(out).absolute()))
+
+def _ray_device(device, gpus):
+    "The device of a worker, among those that Ray shows to it"
+    if gpus and str(device) != 'cpu': return 'cuda'
+    return device or 'cpu'
+
 # %% ../../nbs/api/app/02_batch.ipynb #s016
-def _by_ray(ray, make, items, workers, gpus, cpus): # module; arguments of `Worker`; pairs, as JSON and path
+def _ray_dataset(ray, arguments, rows, workers, gpus, cpus):
+    "A dataset whose rows are what the workers return"
+    least, most, gpus = pool_size(ray.cluster_resources(), len(rows), workers, gpus, cpus, arguments['device'])
+    arguments = arguments | dict(device=_ray_device(arguments['device'], gpus))
+    pool = ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1)
+    ds = ray.data.from_items(rows, override_num_blocks=min(len(rows), 10_000))
+    return _limit_restarts(ds.map, Worker, fn_constructor_kwargs=arguments,
+                           num_cpus=cpus, num_gpus=gpus or None, compute=pool)
+
+# %% ../../nbs/api/app/02_batch.ipynb #589a3733
+def _finished_files(ray, ds):
     "Names of the files, as they are done"
-    least, most, gpus = pool_size(ray.cluster_resources(), len(items), workers, gpus, cpus, make['device'])
-    make['device'] = 'cuda' if gpus and str(make['device']) != 'cpu' else make['device'] or 'cpu'  # of those that Ray shows to the worker
-    ds = ray.data.from_items([dict(what=w, out=o) for w,o in items], override_num_blocks=min(len(items), 10_000))
-    ds = _limited(ds.map, Worker, fn_constructor_kwargs=make, num_cpus=cpus, num_gpus=gpus or None,
-                  compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most, max_tasks_in_flight_per_actor=1))
     logging.getLogger('ray.data').setLevel(logging.ERROR)
     try:
         for r in ds.iter_rows():
             if r['error']: raise InputError(r['error'])
             yield r['out']
     except ray.exceptions.RayTaskError: raise
-    except ray.exceptions.RayError as e: raise InputError(f"Ray gave up: {' '.join(str(e).split())[:300]}") from None
+    except ray.exceptions.RayError as e:
+        raise InputError(f"Ray gave up: {' '.join(str(e).split())[:300]}") from None
 
-def _ray_run(address, make, items, workers, gpus, cpus):
-    "Through Ray Data; nothing unfinished stays behind"
-    make = make | dict(run=uuid.uuid4().hex[:8], threads=cpus)
-    items = [(json.dumps(w if isinstance(w, (list, tuple)) else str(Path(w).absolute())), str(Path(o).absolute())) for w,o in items]
+# %% ../../nbs/api/app/02_batch.ipynb #n009
+def _run_on_ray(address, arguments, items, workers, gpus, cpus):
+    "The files done by a Ray cluster; nothing unfinished stays behind"
+    run = uuid.uuid4().hex[:8]
+    arguments = arguments | dict(run=run, threads=cpus)
+    rows = [_ray_row(source, out) for source,out in items]
     try:
-        with _ray(address) as ray: return list(_by_ray(ray, make, items, workers, gpus, cpus))
+        with _use_ray(address) as ray:
+            return list(_finished_files(ray, _ray_dataset(ray, arguments, rows, workers, gpus, cpus)))
     finally:
-        for folder in {Path(o).parent for _,o in items}:
-            for mark in folder.glob(f".*.{make['run']}.tries"): _sweep(mark, make['run'])
+        for folder in {Path(row['out']).parent for row in rows}:
+            for count in folder.glob(f'.*.{run}.tries'): _remove_tries(count, run)
 
 # %% ../../nbs/api/app/02_batch.ipynb #s017
 JOBS = ('anomaly_scores', 'denoise', 'impute', 'encode', 'reconstruct', 'sample')
 
 def _check_job(job, kwargs, items):
+    "`InputError` for a job or an argument that is unknown, and for results that would replace one another or the data"
     if job not in JOBS: raise InputError(f"job='{job}' is unknown: use one of {', '.join(JOBS)}")
-    try: signature(getattr(VAELearner, job)).bind(None, None, **({'seed': 0} if job == 'sample' else {}) | {'out': None} | kwargs)
+    given = {'out': None} | kwargs
+    if job == 'sample': given = {'seed': 0} | given
+    try: signature(getattr(VAELearner, job)).bind(None, None, **given)
     except TypeError as e: raise InputError(f'{job}: {e}') from None
-    at = [Path(o).absolute() for _,o in items]
-    if len(set(at)) < len(at): raise InputError(f'two results would go to {next(p for p in at if at.count(p) > 1)}: give each a name of its own')
-    if both := set(at) & {Path(w).absolute() for w,_ in items if not isinstance(w, (list, tuple))}: raise InputError(f'{min(both)} is the data itself: write to another file')
+    outs = [Path(out).absolute() for _,out in items]
+    twice = [p for p in outs if outs.count(p) > 1] if len(set(outs)) < len(outs) else []
+    if twice: raise InputError(f'two results would go to {twice[0]}: give each a name of its own')
+    sources = {Path(source).absolute() for source,_ in items if not isinstance(source, (list, tuple))}
+    if both := sources & set(outs): raise InputError(f'{min(both)} is the data itself: write to another file')
 
 # %% ../../nbs/api/app/02_batch.ipynb #c008
 def over_parts(
-    model,        # folder of a saved model
-    job,          # 'anomaly_scores', 'denoise', 'impute', 'encode', 'reconstruct' or 'sample'
-    items,        # pairs of a path (for `sample`: number of rows and seed) and a path to write
-    ray=None,     # address of a Ray cluster, 'auto', or 'local'; None: in this process
-    workers=None, # of Ray; default: as many as have room
-    gpus=None,    # of a worker, such as 1 or .25; default: 1 where there are GPUs and no other device is named
-    cpus=1,       # of a worker, and so its threads
-    device=None,  # default: the GPU if there is one
-    **kwargs      # for the job
-)->list:          # of the files written
+    model:str|Path,        # folder of a saved model
+    job:str,               # 'anomaly_scores', 'denoise', 'impute', 'encode', 'reconstruct' or 'sample'
+    items,                 # pairs of a path (for sample: number of rows and seed) and a path to write
+    ray:str|None=None,     # address of a Ray cluster, 'auto', or 'local'; default: in this process
+    workers:int|None=None, # of Ray; default: as many as have room
+    gpus:float|None=None,  # of a worker, such as .25; default: 1 where there are GPUs and no other device is named
+    cpus:float=1,          # of a worker, and so its threads
+    device:str|None=None,  # default: the GPU if there is one
+    **kwargs,              # for the job
+)->list:                   # of the files written
     "Do a job for many files; `InputError` for what can't be one"
-    make, items = dict(model=str(Path(model).absolute()), job=job, kwargs=kwargs, device=device), list(items)
+    arguments = dict(model=str(Path(model).absolute()), job=job, kwargs=kwargs, device=device)
+    items = list(items)
     _check_job(job, kwargs, items)
     if workers and not ray: raise InputError("workers are Ray's: add ray='local', or the address of a cluster")
     if not items: return []
-    if ray: return sorted(_ray_run(ray, make, items, workers, gpus, cpus))
-    worker = Worker(**make)
-    return sorted(worker.do(w, o) for w,o in with_progress(items, len(items)))
+    if ray: return sorted(_run_on_ray(ray, arguments, items, workers, gpus, cpus))
+    worker = Worker(**arguments)
+    return sorted(worker.process(source, out) for source,out in with_progress(items, len(items)))
 
 # %% ../../nbs/api/app/02_batch.ipynb #s020
-def _note_of(out):
+def _read_note(out):
     try: return json.loads((out/'.numvae.json').read_text())
     except (OSError, ValueError): return None
 
-def _to_do(items, out, about, resume): # pairs; folder to write; what decides the results
+def _still_to_do(items, out, about, resume):
     "The pairs still to be done, and a note of what is being done; `InputError` for a folder with other files"
     about, have = json.loads(json.dumps(about, default=str)), set(_files_in(out))
-    if other := sorted(have - {o.relative_to(out) for _,o in items}): raise InputError(f'{out} holds files that this job does not write, such as {other[0]}: remove them, or write to another folder')
+    if other := sorted(have - {o.relative_to(out) for _,o in items}):
+        raise InputError(f'{out} holds files that this job does not write, such as {other[0]}: '
+                         'remove them, or write to another folder')
     if resume and have:
-        if _note_of(out) != about: raise InputError(f'{out} holds results of another model, other data or other settings: write to another folder, or do all again without resume')
+        if _read_note(out) != about:
+            raise InputError(f'{out} holds results of another model, other data or other settings: '
+                             'write to another folder, or do all again without resume')
         since = (out/'.numvae.json').stat().st_mtime_ns
         return [(w, o) for w,o in items if not (o.exists() and o.stat().st_mtime_ns >= since)]
     out.mkdir(parents=True, exist_ok=True)
@@ -212,19 +292,23 @@ def _to_do(items, out, about, resume): # pairs; folder to write; what decides th
     return items
 
 # %% ../../nbs/api/app/02_batch.ipynb #s028
-_how = ('ray', 'workers', 'gpus', 'cpus', 'device')  # do not decide the results
+_ray_options = ('ray', 'workers', 'gpus', 'cpus', 'device')  # do not decide the results
 
 def _in_folder(model, job, items, out, resume, kwargs, **about):
-    _check_job(job, {k: v for k,v in kwargs.items() if k not in _how}, items)
-    about |= dict(job=job, model=hashlib.sha256(json.dumps(read_model_config(Path(model)), sort_keys=True).encode()).hexdigest(),
-                  settings={k: v for k,v in kwargs.items() if k not in _how and v is not None})
+    "Do a job for pairs of a folder, or for those still to be done; a new folder goes when nothing came of it"
+    settings = {k: v for k,v in kwargs.items() if k not in _ray_options}
+    _check_job(job, settings, items)
+    config = json.dumps(read_model_config(Path(model)), sort_keys=True)
+    about |= dict(job=job, model=hashlib.sha256(config.encode()).hexdigest(),
+                  settings={k: v for k,v in settings.items() if v is not None})
     new = not out.exists()
-    try: over_parts(model, job, _to_do(items, out, about, resume), **kwargs)
+    try: over_parts(model, job, _still_to_do(items, out, about, resume), **kwargs)
     except BaseException:
         if new and not _files_in(out): shutil.rmtree(out, ignore_errors=True)
         raise
     return sorted(str(o) for _,o in items)
 
+# %% ../../nbs/api/app/02_batch.ipynb #n011
 def _check_files(model, files):
     "Each file can be opened and has the model's features"
     features = read_model_config(Path(model))['table']['features']
@@ -234,23 +318,46 @@ def _check_files(model, files):
             if not set(names) >= set(features): find_features(names, features)  # says which
         except InputError as e: raise InputError(error_line(f, e)) from None
 
-def over_folder(model, job, data, out, resume=False, **kwargs)->list: # as for `over_parts`; folders to read and to write; whether to keep what is there
-    "Do a job for each file of a folder; the same files in the folder `out`"
+def over_folder(
+    model:str|Path,    # folder of a saved model
+    job:str,           # as for over_parts
+    data:str|Path,     # folder to read
+    out:str|Path,      # folder to write
+    resume:bool=False, # keep the files that are there
+    **kwargs,          # for over_parts: ray, workers, gpus, cpus, device, and what the job takes
+)->list:               # of the files written
+    "Do a job for each file of a folder; the same files in the folder `out`; `InputError` for what can't be done"
     data, out = Path(data), Path(out)
-    if out.resolve() == data.resolve() or data.resolve() in out.resolve().parents: raise InputError(f'{out} lies in the folder that is read: write to another')
+    if data.resolve() in [out.resolve(), *out.resolve().parents]:
+        raise InputError(f'{out} lies in the folder that is read: write to another')
     parts = parts_of(data)
     _check_files(model, [data/p for p in parts])
-    return _in_folder(model, job, [(data/p, out/p) for p in parts], out, resume, kwargs, data=str(data.resolve()))
+    items = [(data/p, out/p) for p in parts]
+    return _in_folder(model, job, items, out, resume, kwargs, data=str(data.resolve()))
 
 # %% ../../nbs/api/app/02_batch.ipynb #s024
-def part_seeds(seed, n)->list: # of the whole; files
-    "A seed for each file"
+def part_seeds(
+    seed:int, # of all files together
+    n:int,    # files
+)->list:      # of whole numbers
+    "A seed for each file; `InputError` for a negative one"
     if seed < 0: raise InputError(f'seed={seed} must not be negative')
-    return [int(np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0] >> 1) for i in range(n)]
+    states = [np.random.SeedSequence((seed, i)).generate_state(1, np.uint64)[0] for i in range(n)]
+    return [int(o >> 1) for o in states]
 
-def sample_parts(model, n, out, parts, seed=0, resume=False, **kwargs)->list: # as for `over_folder`; rows in all; folder to write; number of files
-    "Synthetic rows in several files, each with a seed of its own"
+def sample_parts(
+    model:str|Path,    # folder of a saved model
+    n:int,             # rows in all
+    out:str|Path,      # folder to write
+    parts:int,         # files
+    seed:int=0,        # the same seed gives the same files
+    resume:bool=False, # keep the files that are there
+    **kwargs,          # for over_parts: ray, workers, gpus, cpus, device, and what sample takes
+)->list:               # of the files written
+    "Synthetic rows in several files, each with a seed of its own; `InputError` for more files than rows"
     if not 1 <= parts <= n: raise InputError(f'parts={parts}: {n} rows can be written in 1 to {n} files')
-    sizes, out = [n//parts + (i < n % parts) for i in range(parts)], Path(out)
-    items = [((k, s), out/f'part-{i:05d}.parquet') for i,(k,s) in enumerate(zip(sizes, part_seeds(seed, parts)))]
+    out = Path(out)
+    sizes = [n//parts + (i < n % parts) for i in range(parts)]
+    outs = [out/f'part-{i:05d}.parquet' for i in range(parts)]
+    items = list(zip(zip(sizes, part_seeds(seed, parts)), outs))
     return _in_folder(model, 'sample', items, out, resume, kwargs, n=n, parts=parts, seed=seed)

@@ -16,17 +16,20 @@ import yaml
 # %% ../../nbs/api/app/00_config.ipynb #c006
 KEYS = dict(
     model_params=dict(name=str, in_channels=int, latent_dim=int, hidden_dims=list),
-    data_params=dict(data_path=str, train_batch_size=int, val_batch_size=int, num_workers=None, patch_size=None, pin_memory=None),
-    exp_params=dict(LR=float, weight_decay=float, scheduler_gamma=float, kld_weight=float, manual_seed=int, retain_first_backpass=None),
+    data_params=dict(data_path=str, train_batch_size=int, val_batch_size=int,
+                     num_workers=None, patch_size=None, pin_memory=None),
+    exp_params=dict(LR=float, weight_decay=float, scheduler_gamma=float, kld_weight=float,
+                    manual_seed=int, retain_first_backpass=None),
     trainer_params=dict(gpus=object, max_epochs=int, accelerator=None, devices=None, precision=None),
     logging_params=dict(save_dir=str, name=str, version=None))
 
 # %% ../../nbs/api/app/00_config.ipynb #c008
 MODELS = ('NumeraiVAE', 'dynamic_vae', 'vae')
 
-def model_kind(name # `model_params.name` of the file
-              )->str: # 'numerai' or 'vae'
-    "Which network a name in the file means"
+def model_kind(
+    name:str, # model_params.name of the file
+)->str:       # 'numerai' or 'vae'
+    "Which network a name in the file means; `InputError` for an unknown one"
     n = name.lower()
     if 'numerai' in n: return 'numerai'
     if n in ('dynamic_vae', 'dynamicvae', 'vae', 'vanillavae'): return 'vae'
@@ -41,30 +44,38 @@ def _nearest(key, known):
 
 # %% ../../nbs/api/app/00_config.ipynb #c012
 def _check_section(name, where):
+    "`InputError` for a section that is not known"
     if name in KEYS: return
     near = _nearest(name, KEYS)
-    raise InputError(f"{where}: unknown section '{name}'" + (f", did you mean '{near}'?" if near else f": the sections are {', '.join(KEYS)}"))
+    hint = f", did you mean '{near}'?" if near else f": the sections are {', '.join(KEYS)}"
+    raise InputError(f"{where}: unknown section '{name}'{hint}")
 
-# %% ../../nbs/api/app/00_config.ipynb #c013
+# %% ../../nbs/api/app/00_config.ipynb #5664fafb
 def _check_key(section, key, where):
     "A warning for a key without meaning, None for a known one, `InputError` for a slip"
-    if key in KEYS[section]: return f'{section}.{key} has no meaning here and is ignored' if KEYS[section][key] is None else None
-    if near := _nearest(key, KEYS[section]): raise InputError(f"{where}: unknown key '{key}' in {section}, did you mean '{near}'?")
+    known = KEYS[section]
+    if key in known: return None if known[key] else f'{section}.{key} has no meaning here and is ignored'
+    if near := _nearest(key, known):
+        raise InputError(f"{where}: unknown key '{key}' in {section}, did you mean '{near}'?")
     home = [s for s in KEYS if KEYS[s].get(key) is not None]
     if home: raise InputError(f"{where}: key '{key}' stands in {section}, it belongs in {home[0]}")
     return f'{section}.{key} is unknown and is ignored'
 
 # %% ../../nbs/api/app/00_config.ipynb #c016
-def _convert(kind, v, name):
-    "Value `v` of the key `name` as its type"
-    if kind in (None, object) or v is None: return v
-    try:
-        if isinstance(v, bool) or (kind is list) != isinstance(v, list): raise ValueError
-        if kind is int and float(v) != int(float(v)): raise ValueError
-        return [int(o) for o in v] if kind is list else int(float(v)) if kind is int else kind(v)
-    except (TypeError, ValueError): raise InputError(f'{name} is {v!r}: it must be {_kinds[kind]}') from None
-
 _kinds = {int: 'a whole number', float: 'a number', str: 'text', list: 'a list of whole numbers'}
+
+def _convert(kind, value, name):
+    "The value of the key `name` as its type; `InputError` when it can't be"
+    if kind in (None, object) or value is None: return value
+    try:
+        if isinstance(value, bool) or (kind is list) != isinstance(value, list): raise ValueError
+        if kind is list: return [int(o) for o in value]
+        if kind is not int: return kind(value)
+        number = float(value)
+        if number != int(number): raise ValueError
+        return int(number)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} is {value!r}: it must be {_kinds[kind]}") from None
 
 # %% ../../nbs/api/app/00_config.ipynb #c019
 def _load_yaml(path):
@@ -72,36 +83,43 @@ def _load_yaml(path):
     path = Path(path)
     if not path.is_file(): raise InputError(f'no configuration file {path}: check the path')
     try: d = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except UnicodeDecodeError as e: raise InputError(f'{path} is no text file ({e.reason}): write it again as UTF-8') from None
+    except UnicodeDecodeError as e:
+        raise InputError(f'{path} is no text file ({e.reason}): write it again as UTF-8') from None
     except yaml.YAMLError as e:
-        mark = getattr(e, 'problem_mark', None)
+        mark, problem = getattr(e, 'problem_mark', None), getattr(e, 'problem', None) or e
         line = f', line {mark.line + 1}' if mark else ''
-        raise InputError(f"{path}{line}: no valid YAML ({getattr(e, 'problem', None) or e}): correct that line") from None
+        raise InputError(f"{path}{line}: no valid YAML ({problem}): correct that line") from None
     if not isinstance(d, dict): raise InputError(f"{path} holds no sections: it needs {', '.join(KEYS)}")
     return d
 
 # %% ../../nbs/api/app/00_config.ipynb #c020
-def read_config(path # YAML file
-               )->tuple: # dict of 'section.key' to value, and a list of warnings
+def read_config(
+    path:str|Path, # YAML file
+)->tuple:          # dict of 'section.key' to value, and a list of warnings
     "The settings of a configuration file; `InputError` for a damaged file, a misspelt key or a bad value"
     res, notes = {}, []
     for section, keys in _load_yaml(path).items():
         _check_section(section, path)
-        if not isinstance(keys or {}, dict): raise InputError(f'{path}: section {section} holds {keys!r}: it needs keys with values')
-        for k,v in (keys or {}).items():
-            if note := _check_key(section, k, path): notes.append(note)
-            elif v is not None: res[f'{section}.{k}'] = _convert(KEYS[section][k], v, f'{path}: {section}.{k}')
+        if not isinstance(keys or {}, dict):
+            raise InputError(f'{path}: section {section} holds {keys!r}: it needs keys with values')
+        for key, value in (keys or {}).items():
+            if note := _check_key(section, key, path): notes.append(note)
+            elif value is not None:
+                name = f'{section}.{key}'
+                res[name] = _convert(KEYS[section][key], value, f'{path}: {name}')
     return res, notes
 
 # %% ../../nbs/api/app/00_config.ipynb #c026
-def config_device(gpus,  # value of `trainer_params.gpus`
-                  n_gpus # GPUs of this machine
-                 )->tuple: # device name, and a warning or None
+def config_device(
+    gpus,       # value of trainer_params.gpus: numbers in a list, or how many
+    n_gpus:int, # GPUs of this machine
+)->tuple:       # device name, and a warning or None
     "The device that a file's `gpus` means on this machine"
-    want = [] if gpus in (None, 0, '0', '', []) else gpus if isinstance(gpus, list) else [0]
-    if not want: return 'cpu', None
+    if gpus in (None, 0, '0', '', []): return 'cpu', None
     if not n_gpus: return 'cpu', f'trainer_params.gpus is {gpus}, but PyTorch sees no GPU here: training on the CPU'
-    i = want[0] if isinstance(want[0], int) and 0 <= want[0] < n_gpus else 0
-    many = len(want) > 1 or (isinstance(gpus, int) and gpus > 1)
-    if many or i != want[0]: return f'cuda:{i}', f'trainer_params.gpus is {gpus}: training on the GPU number {i}'
-    return f'cuda:{i}', None
+    asked = gpus if isinstance(gpus, list) else [0]
+    is_here = isinstance(asked[0], int) and 0 <= asked[0] < n_gpus
+    i = asked[0] if is_here else 0
+    several = len(asked) > 1 or (isinstance(gpus, int) and gpus > 1)
+    note = f'trainer_params.gpus is {gpus}: training on the GPU number {i}' if several or i != asked[0] else None
+    return f'cuda:{i}', note

@@ -5,94 +5,120 @@
 # %% auto #0
 __all__ = ['cache_folder']
 
-# %% ../../nbs/api/data/06_cache.ipynb #5c5ddd12
-from ..core import InputError
+# %% ../../nbs/api/data/06_cache.ipynb #48cb255b
+from ..core import InputError, path_beside, remove_path
 
 from .schema import Schema
 from .table import Table
 from . import files  # noqa: F401  gives Table its `from_parquet`
 
-import hashlib, json, os, shutil
+import hashlib, json, os
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, delegates
 
-# %% ../../nbs/api/data/06_cache.ipynb #c006
+# %% ../../nbs/api/data/06_cache.ipynb #e26fb261
 _FORMAT = 1  # of the cache's files
 
-def _stamp(path): # -> size and time of change, or None
+def _stamp(path):
+    "Size and time of change of a file, or None"
     try: s = os.stat(path)
     except OSError: return None
     return [s.st_size, s.st_mtime_ns]
 
+# %% ../../nbs/api/data/06_cache.ipynb #4dfedaf3
 def _source(path, asked): # path of the parquet file; arguments of `from_parquet`
     "What a cache must agree with"
     sets = Path(path).with_name('features.json') if isinstance(asked.get('features'), str) else None
-    return dict(format=_FORMAT, path=str(Path(path).resolve()), asked=asked, source=_stamp(path), sets=sets and _stamp(sets))
+    return dict(format=_FORMAT, path=str(Path(path).resolve()), asked=asked, source=_stamp(path),
+                sets=sets and _stamp(sets))
 
-def cache_folder(path,       # the parquet file
-                 folder=None,# where caches lie; default: beside the file
-                 **asked     # as for `Table.from_parquet`
-                )->Path:
+# %% ../../nbs/api/data/06_cache.ipynb #b6ba504f
+def cache_folder(
+    path:str|Path,        # the parquet file
+    folder:str|Path|None=None, # where caches lie; default: beside the file
+    **asked               # as for Table.from_parquet
+)->Path:
     "The folder of a cache"
-    key = hashlib.sha256(json.dumps([str(Path(path).resolve()), asked], sort_keys=True, default=list).encode()).hexdigest()[:12]
-    return Path(folder or Path(path).parent)/f'.{Path(path).name}.{key}.numvae'
+    path = Path(path)
+    key = json.dumps([str(path.resolve()), asked], sort_keys=True, default=list)
+    return Path(folder or path.parent)/f'.{path.name}.{hashlib.sha256(key.encode()).hexdigest()[:12]}.numvae'
 
-# %% ../../nbs/api/data/06_cache.ipynb #c008
-def _open_cache(folder, source):
-    "The table of a cache, or None where there is none or it belongs to something else"
-    try: about = json.loads((folder/'about.json').read_text())
-    except (OSError, ValueError): return None
-    if about['source'] != json.loads(json.dumps(source, default=list)): return None
-    rows, x = pd.read_parquet(folder/'rows.parquet'), np.load(folder/'x.npy', mmap_mode='c')  # private: nothing is written to the file
-    return Table(torch.from_numpy(x), Schema(**about['schema']), rows.pop('era') if about['era'] else None, rows.index if about['ids'] else None, rows if len(rows.columns) else None)
+# %% ../../nbs/api/data/06_cache.ipynb #b83086c3
+def _as_json(o): return json.loads(json.dumps(o, default=list)) # what comes back from a file
 
 def _write_cache(folder, path, asked):
     "Fill the files of a cache"
-    made = lambda shape, dtype: np.lib.format.open_memmap(folder/'x.npy', 'w+', dtype, shape)
-    t = Table.from_parquet(path, new=made, **asked)
+    def new(shape, dtype): return np.lib.format.open_memmap(folder/'x.npy', 'w+', dtype, shape)
+    t = Table.from_parquet(path, new=new, **asked)
     rows = pd.DataFrame(index=t.index()) if t.targets is None else t.targets.set_axis(t.index())
     if t.era is not None: rows.insert(0, 'era', t.era)
     rows.to_parquet(folder/'rows.parquet')
     return dict(schema=asdict(t.schema), era=t.era is not None, ids=t.ids is not None)
 
-# %% ../../nbs/api/data/06_cache.ipynb #c010
+# %% ../../nbs/api/data/06_cache.ipynb #2e01e4c7
+def _open_cache(folder, source):
+    "The table of a cache, or None where there is none or it belongs to something else"
+    try: about = json.loads((folder/'about.json').read_text())
+    except (OSError, ValueError): return None
+    if about['source'] != _as_json(source): return None
+    rows, x = pd.read_parquet(folder/'rows.parquet'), np.load(folder/'x.npy', mmap_mode='c')
+    era, ids = rows.pop('era') if about['era'] else None, rows.index if about['ids'] else None
+    return Table(torch.from_numpy(x), Schema(**about['schema']), era, ids, rows if len(rows.columns) else None)
+
+# %% ../../nbs/api/data/06_cache.ipynb #515f8cdd
 def _remove_left(folder):
     "Remove what processes that are gone left unfinished"
-    for o in folder.parent.glob(f'{folder.name}.*.tmp'):
+    for o in folder.parent.glob(f'*{folder.name}.*.tmp'):
         try: os.kill(int(o.name.split('.')[-2]), 0)
-        except (ProcessLookupError, ValueError): shutil.rmtree(o, ignore_errors=True)
+        except (ProcessLookupError, ValueError): remove_path(o)
         except OSError: pass  # it lives, and is another user's
 
+# %% ../../nbs/api/data/06_cache.ipynb #9b5b53e4
+def _changed(path): return InputError(f'{path} changed while it was read: try again when it is complete')
+
+def _new_folder(folder):
+    "An empty folder where a cache can be written, beside its place"
+    tmp = path_beside(folder)
+    try: tmp.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"can't keep a cache in {folder.parent} ({e.strerror}): name a folder that can be written to "
+                         'with folder=..., or use Table.from_parquet') from None
+    return tmp
+
+# %% ../../nbs/api/data/06_cache.ipynb #5a634f40
+def _put(tmp, folder):
+    "Give a complete cache its name"
+    remove_path(folder)
+    try: os.rename(tmp, folder)
+    except OSError:
+        if not folder.exists(): raise  # else another process was faster
+
+# %% ../../nbs/api/data/06_cache.ipynb #5f5e8f45
 def _make_cache(folder, path, asked, source):
     "Write a cache beside its place, then put it there"
     _remove_left(folder)
-    tmp = folder.with_name(f'{folder.name}.{os.getpid()}.tmp')
-    try: tmp.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise InputError(f"can't keep a cache in {folder.parent} ({e.strerror}): name a folder that can be written to with folder=..., or use Table.from_parquet") from None
+    tmp = _new_folder(folder)
     try:
         about = _write_cache(tmp, path, asked)
-        if _source(path, asked) != source: raise InputError(f'{path} changed while it was read: try again when it is complete')
+        if _source(path, asked) != source: raise _changed(path)
         (tmp/'about.json').write_text(json.dumps(about | dict(source=source), default=list))
-        shutil.rmtree(folder, ignore_errors=True)
-        try: os.rename(tmp, folder)
-        except OSError:
-            if not folder.exists(): raise  # else another process was faster
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+        _put(tmp, folder)
+    finally: remove_path(tmp)
 
-# %% ../../nbs/api/data/06_cache.ipynb #c011
+# %% ../../nbs/api/data/06_cache.ipynb #32d0a184
 @patch(cls_method=True)
 @delegates(Table.from_parquet, but='new')
 def cached(cls:Table,
-    path,        # the parquet file
-    folder=None, # where caches lie; default: beside the file
+    path:str|Path, # the parquet file
+    folder:str|Path|None=None, # where caches lie; default: beside the file
     **kwargs
 )->Table:
-    "As `from_parquet`, mapped into memory from a copy on disk that the first call makes; `InputError` for a file that can't be one"
+    "`from_parquet` from a copy on disk that the first call makes; `InputError` for a file that can't be one"
     source, at = _source(path, kwargs), cache_folder(path, folder, **kwargs)
     if (t := _open_cache(at, source)) is not None: return t
     _make_cache(at, path, kwargs, source)
-    if (t := _open_cache(at, source)) is None: raise InputError(f'{path} changed while it was read: try again when it is complete')
+    if (t := _open_cache(at, source)) is None: raise _changed(path)
     return t

@@ -12,56 +12,93 @@ from ..numerai.facts import era_number
 import numpy as np, pandas as pd
 from fastcore.all import patch
 
-# %% ../../nbs/api/data/01_conditions.ipynb #c006
+# %% ../../nbs/api/data/01_conditions.ipynb #33feff98
 MOST_VALUES = 5000
 
 def _values(col, name):
     "Distinct values of a column in order, or `InputError` if it is no condition"
     v = pd.Series(col).dropna().unique()
     if len(v) == 0: raise InputError(f"cond='{name}' has no value in any row to train on: leave it out")
-    if len(v) > min(MOST_VALUES, len(col)/2): raise InputError(f"cond='{name}' has {len(v)} different values in {len(col)} rows: cut it into bins first, such as with pandas.qcut")
-    return sorted(v.tolist(), key=era_number) if name == 'era' else sorted(v.tolist())
+    if len(v) > min(MOST_VALUES, len(col)/2):
+        raise InputError(f"cond='{name}' has {len(v)} different values in {len(col)} rows: cut it into bins first, "
+                         'such as with pandas.qcut')
+    return sorted(v.tolist(), key=era_number if name == 'era' else None)
 
-# %% ../../nbs/api/data/01_conditions.ipynb #c007
+# %% ../../nbs/api/data/01_conditions.ipynb #bf2d3637
 class Codes:
     "What the codes of each condition mean, and how often each combination occurs"
     def __init__(self,
-        values, # dict: name of a condition -> its values, in the order of their codes from 1 on
-        codes,  # [combinations, conditions] those that occur
-        counts, # [combinations] number of rows with each
-    ): self.values, self.codes, self.counts = values, np.asarray(codes), np.asarray(counts)
+        values:dict, # name of a condition -> its values, in the order of their codes from 1 on
+        codes,       # [combinations, conditions] those that occur
+        counts,      # [combinations] number of rows with each
+    ):
+        self.values, self.codes, self.counts = values, np.asarray(codes), np.asarray(counts)
 
-    @classmethod
-    def fit(cls, df): # DataFrame of the conditions' columns of the rows to train on
-        self = cls({c: _values(df[c], c) for c in df}, np.zeros((0, df.shape[1])), [])
-        self.codes, self.counts = np.unique(self.encode(df), axis=0, return_counts=True)
-        return self
+# %% ../../nbs/api/data/01_conditions.ipynb #e19f6252
+@patch(as_prop=True)
+def sizes(self:Codes)->list: # number of values of each condition
+    return [len(v) for v in self.values.values()]
 
-    def encode(self, df): # DataFrame -> int32 [rows, conditions]
-        return np.stack([pd.Categorical(df[c], categories=v).codes.astype('int32') + 1 for c,v in self.values.items()], 1)
-
-    def decode(self, codes): # [rows, conditions] -> DataFrame, missing where the code is 0
-        return pd.DataFrame({c: pd.Series(pd.Categorical.from_codes(k-1, v)).astype(object).infer_objects() for (c, v), k in zip(self.values.items(), np.asarray(codes).T)})
-
-    @property
-    def sizes(self): return [len(v) for v in self.values.values()]
-
-# %% ../../nbs/api/data/01_conditions.ipynb #c010
-def _asked(codes, name, value):
-    "Code of a value asked for, or `InputError`"
-    if name not in codes.values: raise InputError(f"cond has no '{name}': the model knows {', '.join(codes.values)}")
-    v = codes.values[name]
-    if value not in v: raise InputError(f"cond: {name}={value!r} was not in the training rows; there are {', '.join(map(repr, v[:5]))}{', ...' if len(v) > 5 else ''}")
-    return v.index(value) + 1
-
+# %% ../../nbs/api/data/01_conditions.ipynb #b7a14f12
 @patch
-def pick(self:Codes, n, # rows
-         asked, # dict: name -> value
-         u,     # [n] random numbers in 0..1
-        )->np.ndarray: # int32 [n, conditions]
-    "Codes of `n` rows with the values asked for; `InputError` for values that don't occur, or not together"
-    want, names = {k: _asked(self, k, v) for k,v in (asked or {}).items()}, list(self.values)
-    ok = np.all([self.codes[:, names.index(k)] == c for k,c in want.items()], 0) if want else np.ones(len(self.codes), bool)
-    if not ok.any(): raise InputError(f"cond: no training row has {' and '.join(f'{k}={v!r}' for k,v in asked.items())}")
-    edges = self.counts[ok].cumsum()
-    return self.codes[ok][np.searchsorted(edges, u*edges[-1], 'right').clip(max=ok.sum()-1)].astype('int32')
+def encode(self:Codes,
+    df:pd.DataFrame, # [rows, conditions]
+)->np.ndarray: # int32 [rows, conditions], 0 where a value is missing or not known
+    "Codes of the conditions' values"
+    cols = [pd.Categorical(df[c], categories=v).codes for c,v in self.values.items()]
+    return np.stack([c.astype('int32') + 1 for c in cols], 1)
+
+# %% ../../nbs/api/data/01_conditions.ipynb #b2fc386c
+@patch
+def decode(self:Codes,
+    codes, # [rows, conditions]
+)->pd.DataFrame: # [rows, conditions], missing where the code is 0
+    "Values of the conditions' codes"
+    cols = {}
+    for (name, values), code in zip(self.values.items(), np.asarray(codes).T):
+        cols[name] = pd.Series(pd.Categorical.from_codes(code-1, values)).astype(object).infer_objects()
+    return pd.DataFrame(cols)
+
+# %% ../../nbs/api/data/01_conditions.ipynb #2e686953
+@patch(cls_method=True)
+def fit(cls:Codes,
+    df:pd.DataFrame, # [rows, conditions] of the rows to train on
+)->Codes:
+    "Codes of the values that occur; `InputError` for a column that is no condition"
+    values = {c: _values(df[c], c) for c in df}
+    codes = Codes(values, np.zeros((0, len(values))), []).encode(df)
+    return cls(values, *np.unique(codes, axis=0, return_counts=True))
+
+# %% ../../nbs/api/data/01_conditions.ipynb #b8e00bb5
+def _code_of(codes, name, value):
+    "Code of a value asked for, or `InputError`"
+    if name not in codes.values:
+        raise InputError(f"cond has no '{name}': the model knows {', '.join(codes.values)}")
+    v = codes.values[name]
+    if value in v: return v.index(value) + 1
+    there = ', '.join(map(repr, v[:5])) + (', ...' if len(v) > 5 else '')
+    raise InputError(f'cond: {name}={value!r} was not in the training rows; there are {there}')
+
+# %% ../../nbs/api/data/01_conditions.ipynb #494a8882
+def _matching(codes, asked):
+    "Which combinations have the values asked for, [combinations]; `InputError` where none has"
+    found = np.ones(len(codes.codes), bool)
+    for name,value in (asked or {}).items():
+        code = _code_of(codes, name, value)
+        found &= codes.codes[:, list(codes.values).index(name)] == code
+    if found.any(): return found
+    asked_for = ' and '.join(f'{k}={v!r}' for k,v in asked.items())
+    raise InputError(f'cond: no training row has {asked_for}')
+
+# %% ../../nbs/api/data/01_conditions.ipynb #a6191325
+@patch
+def pick(self:Codes,
+    n:int,      # rows
+    asked:dict|None, # name -> value
+    u:np.ndarray, # [n] random numbers in 0..1
+)->np.ndarray: # int32 [n, conditions]
+    "Codes of rows with the values asked for; `InputError` for values that don't occur, or not together"
+    found = _matching(self, asked)
+    edges = self.counts[found].cumsum()
+    at = np.searchsorted(edges, u*edges[-1], 'right').clip(max=len(edges)-1)
+    return self.codes[found][at].astype('int32')

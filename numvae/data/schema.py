@@ -31,57 +31,80 @@ class Schema:
     @property
     def dtype(self): return np.dtype('int8' if self.levels else 'float32')
 
-# %% ../../nbs/api/data/00_schema.ipynb #c009
-def column_names(frame):
-    "Column names of a DataFrame or an Arrow table"
+# %% ../../nbs/api/data/00_schema.ipynb #d13f626b
+def column_names(
+    frame, # DataFrame or Arrow table
+)->list:
+    "Names of the columns, in order"
     return list(frame.columns) if isinstance(frame, pd.DataFrame) else list(frame.schema.names)
 
-# %% ../../nbs/api/data/00_schema.ipynb #c010
-def numeric_column(frame, # DataFrame or Arrow table
-           name,  # column to take
-          )->np.ndarray: # [rows], a numpy number dtype; NaN where the value is missing
-    "One column as numbers; `InputError` where it holds anything else"
-    v = frame[name] if isinstance(frame, pd.DataFrame) else frame.column(name)
-    if isinstance(v, pd.Series): v = _series_numbers(v)
-    elif pa.types.is_null(v.type): v = np.full(len(v), np.nan)
-    else: v = v.to_numpy() if isinstance(v, pa.ChunkedArray) else v.to_numpy(zero_copy_only=False)
-    if v.dtype == bool: v = v.astype('int8')
-    if v.dtype.kind not in 'iuf': raise InputError(_not_a_number(name, v))
-    return v
-
-# %% ../../nbs/api/data/00_schema.ipynb #c011
+# %% ../../nbs/api/data/00_schema.ipynb #45a88022
 def _series_numbers(s):
     "A Series as a numpy array; nullable numbers become floats with NaN"
     if isinstance(s.dtype, pd.api.extensions.ExtensionDtype) and pd.api.types.is_numeric_dtype(s.dtype):
         return s.to_numpy(dtype='float64', na_value=np.nan) if s.isna().any() else s.to_numpy()
-    if s.dtype == object and pd.api.types.infer_dtype(s, skipna=True) in ('integer', 'floating', 'mixed-integer-float', 'empty'): return s.to_numpy('float64', na_value=np.nan)
+    kind = pd.api.types.infer_dtype(s, skipna=True) if s.dtype == object else ''
+    if kind in ('integer', 'floating', 'mixed-integer-float', 'empty'): return s.to_numpy('float64', na_value=np.nan)
     return s.to_numpy()
 
-# %% ../../nbs/api/data/00_schema.ipynb #c012
+# %% ../../nbs/api/data/00_schema.ipynb #2afa04de
+def _arrow_numbers(v): # Array or ChunkedArray
+    "An Arrow column as a numpy array"
+    if pa.types.is_null(v.type): return np.full(len(v), np.nan)
+    return v.to_numpy() if isinstance(v, pa.ChunkedArray) else v.to_numpy(zero_copy_only=False)
+
+# %% ../../nbs/api/data/00_schema.ipynb #0388a8df
 def _not_a_number(name, v):
+    "What is wrong with a column, for a message"
     bad = next((repr(o) for o in v if not isinstance(o, (int, float))), v.dtype)
-    return f"column '{name}' is not numeric (it holds {bad}): convert it to numbers, or name the columns to use with features=[...]"
+    return (f"column '{name}' is not numeric (it holds {bad}): convert it to numbers, "
+            'or name the columns to use with features=[...]')
 
-# %% ../../nbs/api/data/00_schema.ipynb #c015
-_MARKS = ('era', 'data_type', 'id')  # columns that are no features
+def numeric_column(
+    frame,    # DataFrame or Arrow table
+    name:str, # column to take
+)->np.ndarray: # [rows], a numpy number dtype; NaN where the value is missing
+    "One column as numbers; `InputError` where it holds anything else"
+    v = _series_numbers(frame[name]) if isinstance(frame, pd.DataFrame) else _arrow_numbers(frame.column(name))
+    if v.dtype == bool: v = v.astype('int8')
+    if v.dtype.kind not in 'iuf': raise InputError(_not_a_number(name, v))
+    return v
 
-def find_features(names, features=None):
-    "The feature columns among `names`, or `features` after a check that all are there"
-    have = set(names)
-    if len(have) < len(names): raise InputError(f"two columns are called {next(c for c in names if names.count(c) > 1)!r}: rename one")
-    if features is not None:
-        if isinstance(features, str): raise InputError(f"features='{features}': give a list of column names; the name of a set is for Table.from_parquet, which looks it up in features.json")
-        missing = [f for f in features if f not in have]
-        if missing: raise InputError(_missing_columns(missing, len(features)))
-        return list(features)
+# %% ../../nbs/api/data/00_schema.ipynb #65ff36bd
+_NO_FEATURES = ('era', 'data_type', 'id')
+
+def _named_features(names):
+    "The columns that are features by their names; all of them where no name is of Numerai's"
     found = [c for c in names if is_feature(c)]
-    if not found and not any(c in _MARKS or is_target(c) for c in names): found = list(names)
-    if not found: raise InputError(f"no feature columns: none of the {len(names)} columns ({shorten_list(names)}) starts with 'feature'; name them with features=[...]")
-    return found
+    if not found and not any(c in _NO_FEATURES or is_target(c) for c in names): found = list(names)
+    if found: return found
+    raise InputError(f"no feature columns: none of the {len(names)} columns ({shorten_list(names)}) "
+                     "starts with 'feature'; name them with features=[...]")
 
-# %% ../../nbs/api/data/00_schema.ipynb #c016
-def _missing_columns(missing, of):
-    return f"{len(missing)} of {of} feature columns are missing: {shorten_list(missing)}; the data must have every feature the model or the call names"
+# %% ../../nbs/api/data/00_schema.ipynb #3fd6e0cd
+def _check_features(features, names):
+    "The names asked for are all among `names`, or `InputError`"
+    if isinstance(features, str):
+        raise InputError(f"features='{features}': give a list of column names; the name of a set is for "
+                         'Table.from_parquet, which looks it up in features.json')
+    have = set(names)
+    missing = [f for f in features if f not in have]
+    if not missing: return
+    raise InputError(f'{len(missing)} of {len(features)} feature columns are missing: {shorten_list(missing)}; '
+                     'the data must have every feature the model or the call names')
+
+# %% ../../nbs/api/data/00_schema.ipynb #3c214992
+def find_features(
+    names:list, # columns of the data
+    features:list|None=None, # those wanted; default: by their names
+)->list: # names
+    "The feature columns of the data; `InputError` where there are none, or not all that are wanted"
+    if len(set(names)) < len(names):
+        twice = next(c for c in names if names.count(c) > 1)
+        raise InputError(f'two columns are called {twice!r}: rename one')
+    if features is None: return _named_features(names)
+    _check_features(features, names)
+    return list(features)
 
 # %% ../../nbs/api/data/00_schema.ipynb #c019
 def _on_grid(v, step):
@@ -89,52 +112,65 @@ def _on_grid(v, step):
     w = v[np.isfinite(v)] / step
     return len(w) == 0 or bool((w >= 0).all() and (w <= LEVELS-1).all() and (w == np.rint(w)).all())
 
-# %% ../../nbs/api/data/00_schema.ipynb #c020
-def dtype_names(frame, names):
-    "pandas dtype of each column, as the frame has it or as pandas would read it; of a category, that of its values"
-    if isinstance(frame, pd.DataFrame): return {c: str(getattr(frame[c].dtype, 'categories', frame[c]).dtype) for c in names}
-    meta = {c['name']: c['numpy_type'] for c in (frame.schema.pandas_metadata or {}).get('columns', [])}
-    return {c: meta.get(c) if meta.get(c) not in (None, 'object') else _arrow_dtype(frame.schema.field(c).type) for c in names}
-
-# %% ../../nbs/api/data/00_schema.ipynb #c021
+# %% ../../nbs/api/data/00_schema.ipynb #da8ae4b2
 def _arrow_dtype(t): # Arrow type
     "pandas dtype of a column that was not written by pandas"
     if pa.types.is_dictionary(t): t = t.value_type
     return str(np.dtype(t.to_pandas_dtype()))
 
-def all_bytes(schema):
+def dtype_names(
+    frame,      # DataFrame or Arrow table
+    names:list, # columns
+)->dict: # name -> pandas dtype
+    "pandas dtype of each column, as the frame has it or as pandas would read it"
+    if isinstance(frame, pd.DataFrame):
+        return {c: str(getattr(frame[c].dtype, 'categories', frame[c]).dtype) for c in names}
+    saved = {c['name']: c['numpy_type'] for c in (frame.schema.pandas_metadata or {}).get('columns', [])}
+    plain = [c for c in names if saved.get(c) in (None, 'object')]
+    return {c: saved.get(c) for c in names} | {c: _arrow_dtype(frame.schema.field(c).type) for c in plain}
+
+# %% ../../nbs/api/data/00_schema.ipynb #71087f97
+def all_bytes(
+    schema:Schema, # with the dtypes at the source
+)->bool:
     "Whether all columns are stored as bytes: Numerai's own way, and always levels"
     return all(d.lower().split('[')[0] in ('int8', 'uint8') for d in schema.dtypes.values())
 
-# %% ../../nbs/api/data/00_schema.ipynb #c022
-def infer_schema(frame,         # DataFrame or Arrow table with the first rows
-                 features=None, # column names; default: those called feature...
-                 levels='auto', # 5, None (continuous) or 'auto'
-                )->Schema:
-    "The schema of a table from its first rows"
+# %% ../../nbs/api/data/00_schema.ipynb #2334cbaf
+def _grid(cols, dtypes): # arrays and dtype names of the columns
+    "The source's value of one level, or None where the columns are continuous"
+    if all_bytes(Schema(list(dtypes), dtypes=dtypes)): return 1.
+    if all(d.startswith('bool') for d in dtypes.values()): return None
+    grid = next((s for s in (.25, 1.) if all(_on_grid(c, s) for c in cols)), None)
+    return 1. if grid and all(c.dtype.kind in 'iu' for c in cols) else grid
+
+# %% ../../nbs/api/data/00_schema.ipynb #c1cddc12
+def infer_schema(
+    frame,         # DataFrame or Arrow table with the first rows
+    features:list|None=None, # column names; default: those called feature...
+    levels='auto', # 5, None (continuous) or 'auto'
+)->Schema:
+    "The schema of a table from its first rows; `InputError` for columns that can't be features"
     features = find_features(column_names(frame), features)
-    cols = {f: numeric_column(frame, f) for f in features}
-    dtypes = dtype_names(frame, features)
-    grid = next((s for s in (.25, 1.) if all(_on_grid(c, s) for c in cols.values())), None)
-    if all_bytes(Schema(features, dtypes=dtypes)): grid = 1.
-    if all(d.startswith('bool') for d in dtypes.values()): grid = None
-    if all(c.dtype.kind in 'iu' for c in cols.values()) and grid: grid = 1.
+    cols, dtypes = [numeric_column(frame, f) for f in features], dtype_names(frame, features)
+    grid = _grid(cols, dtypes)
     if levels == 'auto': levels = LEVELS if grid else None
     return Schema(features, levels, (grid or 1.) if levels else 1., dtypes)
 
-# %% ../../nbs/api/data/00_schema.ipynb #c025
+# %% ../../nbs/api/data/00_schema.ipynb #cd9b473a
 @patch
 def adapt(self:Schema,
     frame, # DataFrame or Arrow table with the first rows of the data
-)->Schema: # the same columns, stored as in `frame`
-    "This schema for data that stores the same columns in another way"
+)->Schema: # the same columns, stored as in this data
+    "This schema for data that stores the same columns in another way; `InputError` where columns are missing"
     find_features(column_names(frame), self.features)
     cols = [numeric_column(frame, f) for f in self.features] if self.levels else []
     fits = [s for s in (self.step, .25, 1.) if all(_on_grid(c, s) for c in cols)]
     if all(c.dtype.kind in 'iu' for c in cols): fits = [1.]
-    return Schema(self.features, self.levels, fits[0] if self.levels and fits else self.step, dtype_names(frame, self.features))
+    step = fits[0] if self.levels and fits else self.step
+    return Schema(self.features, self.levels, step, dtype_names(frame, self.features))
 
-# %% ../../nbs/api/data/00_schema.ipynb #c028
+# %% ../../nbs/api/data/00_schema.ipynb #5351699b
 class OffGrid(InputError): "A value that is no level, in a table of levels"
 
 def _row_name(frame, i, at):
@@ -142,12 +178,12 @@ def _row_name(frame, i, at):
     if isinstance(frame, pd.DataFrame): return f'{frame.index[i]!r}'
     return f"{frame.column('id')[i].as_py()!r}" if 'id' in frame.schema.names else f'number {at+i}'
 
-# %% ../../nbs/api/data/00_schema.ipynb #c029
-def _complain(frame, name, v, bad, what, at, cls=InputError):
+def _raise_bad_value(frame, name, v, bad, why, at, cls=InputError):
+    "Raise an error that names the first bad value of a column"
     i = int(np.flatnonzero(bad)[0])
-    raise cls(f"row {_row_name(frame, i, at)}, column '{name}': {v[i]} {what}")
+    raise cls(f"row {_row_name(frame, i, at)}, column '{name}': {v[i]} {why}")
 
-# %% ../../nbs/api/data/00_schema.ipynb #c030
+# %% ../../nbs/api/data/00_schema.ipynb #39496bb4
 def _to_levels(v, step):
     "Values as levels, -1 where missing, and where they are none"
     w = v if step == 1 else v*v.dtype.type(1/step)  # exact: step is a power of two
@@ -159,53 +195,58 @@ def _to_levels(v, step):
     ok = np.isnan(w) | ((np.abs(w-r) <= 1e-3) & (r >= 0) & (r <= LEVELS-1))
     return np.where(np.isnan(w) | ~ok, -1, r).astype('int8'), ~ok
 
-# %% ../../nbs/api/data/00_schema.ipynb #c031
 def _to_floats(v):
     "Values as float32 and where they are infinite (too large counts)"
     with np.errstate(over='ignore'): v = v.astype('float32')
     return v, np.isinf(v)
 
-# %% ../../nbs/api/data/00_schema.ipynb #c032
+# %% ../../nbs/api/data/00_schema.ipynb #cdd29cc5
 @patch
 def encode_column(self:Schema,
-    frame, # DataFrame or Arrow table
-    name,  # the column
-    at=0,  # number of the frame's first row, for messages
+    frame,    # DataFrame or Arrow table
+    name:str, # the column
+    at:int=0, # number of the frame's first row, for messages
 )->np.ndarray: # [rows], int8 levels or float32
     "One column as the tensor stores it; `InputError` names the row and column of a bad value"
     raw = numeric_column(frame, name)
     v, bad = _to_levels(raw, self.step) if self.levels else _to_floats(raw)
     if not bad.any(): return v
     if np.isinf(raw[bad].astype('float64')).any() or not self.levels:
-        _complain(frame, name, raw, bad, 'is infinite: replace it by a number or by a missing value', at)
-    want = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
-    _complain(frame, name, raw, bad, f'is not one of the levels {want}: correct it, or read a continuous table with levels=None', at, OffGrid)
+        _raise_bad_value(frame, name, raw, bad, 'is infinite: replace it by a number or by a missing value', at)
+    wanted = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
+    why = f'is not one of the levels {wanted}: correct it, or read a continuous table with levels=None'
+    _raise_bad_value(frame, name, raw, bad, why, at, OffGrid)
 
-# %% ../../nbs/api/data/00_schema.ipynb #f31de5f7
+# %% ../../nbs/api/data/00_schema.ipynb #5d520eb4
 @patch
-def encode_columns(self:Schema, frame, names, at=0)->np.ndarray: # as for `encode_column`; [columns, rows]
-    "Some columns as the tensor stores them; in one go where they are alike and in order"
+def encode_columns(self:Schema,
+    frame,      # DataFrame or Arrow table
+    names:list, # the columns
+    at:int=0,   # number of the frame's first row, for messages
+)->np.ndarray: # [columns, rows], int8 levels or float32
+    "Some columns as the tensor stores them; `InputError` for a bad value"
     raw = [numeric_column(frame, c) for c in names]
     if len({v.dtype for v in raw}) == 1:
         v, bad = _to_levels(np.stack(raw), self.step) if self.levels else _to_floats(np.stack(raw))
         if not bad.any(): return v
     return np.stack([self.encode_column(frame, c, at) for c in names])
 
-# %% ../../nbs/api/data/00_schema.ipynb #d7cb9c9f
+# %% ../../nbs/api/data/00_schema.ipynb #2313b7c5
 def _to_rows(cols, out): # arrays [columns, rows] and, to be filled, [rows, columns]
+    "Transpose an array, a tile at a time"
     cols, out = torch.from_numpy(cols), torch.from_numpy(out)
     def part(blocks):
-        for r in blocks: out[r] = cols[:, r].contiguous().T.contiguous()  # the second is torch's own transposition, which needs the first
+        for r in blocks: out[r] = cols[:, r].contiguous().T.contiguous()  # torch's own transposition needs the first
     parallel_map(part, row_chunks(len(out), len(cols), size=2**17))
 
-# %% ../../nbs/api/data/00_schema.ipynb #c033
+# %% ../../nbs/api/data/00_schema.ipynb #efa0f844
 @patch
 def encode(self:Schema,
-    frame,        # DataFrame or Arrow table with at least the schema's columns, in any order
-    out=None,     # array to fill, [rows, features]
-    block=128,    # columns gathered at a time
-    at=0,         # number of the frame's first row, for messages
-)->np.ndarray:    # [rows, features], int8 levels with -1 for missing, or float32 with NaN
+    frame,         # DataFrame or Arrow table with at least the schema's columns, in any order
+    out=None,      # array to fill, [rows, features]
+    block:int=128, # columns gathered at a time
+    at:int=0,      # number of the frame's first row, for messages
+)->np.ndarray: # [rows, features], int8 levels with -1 for missing, or float32 with NaN
     "A piece of data as the tensor stores it; `InputError` for missing columns and bad values"
     find_features(column_names(frame), self.features)
     if out is None: out = np.empty((len(frame), len(self)), self.dtype)
@@ -217,40 +258,41 @@ def encode(self:Schema,
         _to_rows(buf, out[:, i:i+block])
     return out
 
-# %% ../../nbs/api/data/00_schema.ipynb #c036
+# %% ../../nbs/api/data/00_schema.ipynb #efeb38b5
 def _int_range(dt):
     "Smallest and largest value of an integer dtype"
     i = np.iinfo(getattr(dt, 'numpy_dtype', dt))
     return i.min, i.max
 
-# %% ../../nbs/api/data/00_schema.ipynb #c037
 def _decode_float(v, dt):
     "A continuous column in the source's dtype: integers are rounded, booleans split at a half"
     if dt.kind == 'b': v = np.where(np.isnan(v), np.nan, v > .5)
     if dt.kind in 'iu': v = np.rint(v).clip(*_int_range(dt))
-    return pd.array(np.where(np.isnan(v), None, v), dtype=dt) if pd.api.types.is_extension_array_dtype(dt) else v.astype(dt)
+    if not pd.api.types.is_extension_array_dtype(dt): return v.astype(dt)
+    return pd.array(np.where(np.isnan(v), None, v), dtype=dt)
 
-# %% ../../nbs/api/data/00_schema.ipynb #c038
-def _decode_column(v, levels, step, dtype):
-    "One column of the tensor in the dtype of the source"
-    dt = pd.api.types.pandas_dtype(dtype)
-    if not levels: return _decode_float(v, dt)
-    miss = v < 0
-    masked = pd.api.types.is_extension_array_dtype(dt) and not isinstance(dt, pd.ArrowDtype)
-    if masked and dt.kind in 'iu': return pd.arrays.IntegerArray(v.astype(dt.numpy_dtype), miss)
-    if pd.api.types.is_extension_array_dtype(dt): return pd.array(np.where(miss, None, v*step if dt.kind == 'f' else v), dtype=dt)
-    if dt.kind in 'iu': return np.where(miss, levels//2, v).astype(dt)
-    return np.where(miss, np.nan, v*step).astype(dt)
+# %% ../../nbs/api/data/00_schema.ipynb #0c268560
+def _decode_levels(v, levels, step, dt):
+    "A column of levels in the dtype of the source"
+    missing, extension = v < 0, pd.api.types.is_extension_array_dtype(dt)
+    if extension and not isinstance(dt, pd.ArrowDtype) and dt.kind in 'iu':
+        return pd.arrays.IntegerArray(v.astype(dt.numpy_dtype), missing)
+    if extension: return pd.array(np.where(missing, None, v*step if dt.kind == 'f' else v), dtype=dt)
+    if dt.kind in 'iu': return np.where(missing, levels//2, v).astype(dt)
+    return np.where(missing, np.nan, v*step).astype(dt)
 
-# %% ../../nbs/api/data/00_schema.ipynb #c039
+# %% ../../nbs/api/data/00_schema.ipynb #a2870e72
 @patch
 def decode(self:Schema,
-    x,          # [rows, features] tensor or array as `encode` gives it
+    x,          # [rows, features] tensor or array as encode gives it
     index=None, # index of the result
     dtype=None, # one dtype for all columns (values, not levels); default: that of the source
-)->pd.DataFrame: # the feature columns as the source had them
+)->pd.DataFrame: # [rows, features] as the source had them
     "Values of the tensor as a DataFrame with the source's column names and dtypes"
     x = x.cpu().numpy() if isinstance(x, torch.Tensor) else x
-    dts = {f: dtype or self.dtypes.get(f, 'int8' if self.levels and self.step == 1 else 'float32') for f in self.features}
-    cols = {f: _decode_column(c, self.levels, self.step, dts[f]) for f,c in zip(self.features, x.T)}
+    usual = 'int8' if self.levels and self.step == 1 else 'float32'
+    cols = {}
+    for f,v in zip(self.features, x.T):
+        dt = pd.api.types.pandas_dtype(dtype or self.dtypes.get(f, usual))
+        cols[f] = _decode_levels(v, self.levels, self.step, dt) if self.levels else _decode_float(v, dt)
     return pd.DataFrame(cols, index=index)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Piece', 'piece_rows', 'n_rows', 'pieces', 'ParquetOut']
 
-# %% ../../nbs/api/data/05_stream.ipynb #a17de91a
-from ..core import InputError
+# %% ../../nbs/api/data/05_stream.ipynb #64719f64
+from ..core import InputError, path_beside, remove_path
 
 from .schema import Schema, find_features, column_names
 from .table import MissingFeatures, Table, check_rows
@@ -20,205 +20,283 @@ from pathlib import Path
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 from fastcore.all import patch, store_attr
 
-# %% ../../nbs/api/data/05_stream.ipynb #c006
+# %% ../../nbs/api/data/05_stream.ipynb #a317cd73
 class Piece:
-    "Some consecutive rows of the data: `x` [rows, features], their `index` and `era`, and the `frame` and `schema` they came in"
-    def __init__(self, x, frame, schema, index, era=None):
+    "Some consecutive rows of the data, in the model's columns"
+    def __init__(self,
+        x:np.ndarray,   # [rows, features] as the tensor has it
+        frame,          # [rows] as they came: DataFrame, Arrow table or Table
+        schema:Schema,  # of the columns, as this data stores them
+        index:pd.Index, # [rows]
+        era=None,       # [rows] Categorical of the eras
+    ):
         store_attr(but='frame')
         self.source = frame
-    @property
-    def frame(self): # a `Table`'s rows become a DataFrame only when asked for
-        if isinstance(self.source, Table): self.source = self.source.to_df()
-        return self.source
+
     def __len__(self): return len(self.x)
+    @property
+    def frame(self):
+        if isinstance(self.source, Table): self.source = self.source.to_df()  # only when asked for
+        return self.source
 
-    def decode(self, x, dtype=None): # x: [rows, features] as the tensor has it
-        "A DataFrame of new feature values, stored as the data stores them"
-        return self.schema.decode(x, self.index, dtype)
+# %% ../../nbs/api/data/05_stream.ipynb #a272e9ab
+def _as_before(new, old): # Series
+    "A column in the old one's dtype if that is a category that knows all its values"
+    category = isinstance(old.dtype, pd.CategoricalDtype) and new.isin(old.cat.categories).all()
+    return new.astype(old.dtype) if category else new
 
-    def replace(self, new): # new: DataFrame of the feature columns
-        "The frame with the feature columns replaced; an Arrow table keeps its schema where the dtypes allow it"
-        if isinstance(self.frame, pd.DataFrame): return _replace_columns(self.frame, new)
-        t = self.frame
-        for c in new:
-            old, v = t.schema.field(c).type, pa.array(new[c], from_pandas=True)
-            t = t.set_column(t.schema.get_field_index(c), c, v.cast(old) if pa.types.is_integer(v.type) == pa.types.is_integer(old) else v)
-        return _retype(t, self.frame.schema)
-
-# %% ../../nbs/api/data/05_stream.ipynb #c007
 def _replace_columns(frame, new):
     "A shallow copy of a DataFrame with other values in some columns"
-    f = frame.copy(deep=False)
-    for c in new: f[c] = new[c].astype(f[c].dtype) if isinstance(f[c].dtype, pd.CategoricalDtype) and new[c].isin(f[c].cat.categories).all() else new[c]
-    return f
+    frame = frame.copy(deep=False)
+    for c in new: frame[c] = _as_before(new[c], frame[c])
+    return frame
 
-# %% ../../nbs/api/data/05_stream.ipynb #c008
+# %% ../../nbs/api/data/05_stream.ipynb #61c56565
 def _retype(t, old):
-    "Correct what the table's pandas metadata says of columns whose type is no longer that of the schema `old`"
-    meta, new = t.schema.pandas_metadata, {f.name: str(f.type.to_pandas_dtype().__name__) for f in t.schema if f.type != old.field(f.name).type}
-    if not meta or not new: return t
+    "Correct what an Arrow table's pandas metadata says of columns whose type is not that of the schema `old`"
+    changed = [f for f in t.schema if f.type != old.field(f.name).type]
+    names = {f.name: str(f.type.to_pandas_dtype().__name__) for f in changed}
+    meta = t.schema.pandas_metadata
+    if not meta or not names: return t
     for c in meta['columns']:
-        if c['name'] in new: c.update(pandas_type=new[c['name']], numpy_type=new[c['name']])
+        if c['name'] in names: c.update(pandas_type=names[c['name']], numpy_type=names[c['name']])
     return t.replace_schema_metadata({**t.schema.metadata, b'pandas': json.dumps(meta).encode()})
 
-# %% ../../nbs/api/data/05_stream.ipynb #c009
-def piece_rows(n_features)->int:
-    "Rows of a piece: about eight million entries"
+def _replace_arrow(table, new):
+    "An Arrow table with other values in some columns"
+    t = table
+    for c in new:
+        i, values = t.schema.get_field_index(c), pa.array(new[c], from_pandas=True)
+        old = t.schema.field(i).type
+        same_kind = pa.types.is_integer(values.type) == pa.types.is_integer(old)
+        t = t.set_column(i, c, values.cast(old) if same_kind else values)
+    return _retype(t, table.schema)
+
+# %% ../../nbs/api/data/05_stream.ipynb #77dfc553
+@patch
+def decode(self:Piece,
+    x,          # [rows, features] new values, as the tensor has them
+    dtype=None, # of all columns; default: that of the data
+)->pd.DataFrame: # [rows, features]
+    "A DataFrame of new feature values, stored as the data stores them"
+    return self.schema.decode(x, self.index, dtype)
+
+@patch
+def replace(self:Piece,
+    new:pd.DataFrame, # [rows, features] columns to put in place of the old
+): # DataFrame or Arrow table, as the piece came
+    "The piece's frame with the feature columns replaced"
+    return (_replace_columns if isinstance(self.frame, pd.DataFrame) else _replace_arrow)(self.frame, new)
+
+# %% ../../nbs/api/data/05_stream.ipynb #e34ab16f
+def piece_rows(
+    n_features:int, # of the model
+)->int: # a multiple of 1024
+    "Rows of a piece"
     return max(1024, 2**23 // max(n_features, 1) // 1024 * 1024)
 
-def n_rows(data)->int:
-    "Number of rows of anything `pieces` takes (of a CSV file: unknown, 0)"
+def n_rows(
+    data, # whatever `pieces` takes
+)->int:   # 0 for a CSV file, where it is not known
+    "Number of rows of the data"
     if is_csv(data): return 0
     return open_parquet(data).metadata.num_rows if is_path(data) else len(data)
 
-# %% ../../nbs/api/data/05_stream.ipynb #c010
-def _frames(data, rows):
-    "Slices of a DataFrame or `Table`, or the row blocks of a parquet file"
+# %% ../../nbs/api/data/05_stream.ipynb #0aba0be5
+def _slices(data, rows):
+    "Yields slices of a DataFrame or `Table`, or the row blocks of a parquet file as Arrow tables"
     if not is_path(data):
         for i in range(0, len(data), rows): yield data[i:i+rows] if isinstance(data, Table) else data.iloc[i:i+rows]
         return
-    pf, rows = open_parquet(data), max(1024, rows - 512)  # a column that is open takes memory too; to share out so few rows costs threads more than it saves
+    pf = open_parquet(data)
     with wrap_read_errors(data):
-        for b in pf.iter_batches(batch_size=rows, use_threads=False): yield pa.Table.from_batches([b])
+        for b in pf.iter_batches(batch_size=max(1024, rows - 512), use_threads=False): yield pa.Table.from_batches([b])
 
-# %% ../../nbs/api/data/05_stream.ipynb #c011
+# %% ../../nbs/api/data/05_stream.ipynb #66473898
+def _column_index(frame, columns):
+    "Some columns of an Arrow table as an index"
+    index = frame.select(columns).to_pandas(ignore_metadata=True).set_index(columns).index
+    names = [None if c.startswith('__index_level_') else c for c in columns]
+    return index.rename(names if len(names) > 1 else names[0])
+
+def _counted_index(count, at, n): # start, step and name as pandas writes them; number of the first row; rows
+    "A count of rows, from row `at` on"
+    start, step = count['start'] + at*count['step'], count['step']
+    return pd.RangeIndex(start, start + n*step, step, name=count['name'])
+
+# %% ../../nbs/api/data/05_stream.ipynb #459ca493
 def _frame_index(frame, at):
     "Index of a piece whose first row is number `at`"
     if isinstance(frame, pd.DataFrame): return frame.index
-    meta = (frame.schema.pandas_metadata or {}).get('index_columns', [])
-    cols = [c for c in meta if isinstance(c, str)]
-    if not cols:
-        r = next((c for c in meta if isinstance(c, dict)), dict(start=0, step=1, name=None))  # how pandas writes a RangeIndex
-        return pd.RangeIndex(r['start'] + at*r['step'], r['start'] + (at+len(frame))*r['step'], r['step'], name=r['name'])
-    idx = frame.select(cols).to_pandas(ignore_metadata=True).set_index(cols).index
-    return idx.rename([None if c.startswith('__index_level_') else c for c in cols]) if len(cols) > 1 else idx.rename(None if cols[0].startswith('__index_level_') else cols[0])
+    saved = (frame.schema.pandas_metadata or {}).get('index_columns', [])
+    columns = [c for c in saved if isinstance(c, str)]
+    if columns: return _column_index(frame, columns)
+    count = next((c for c in saved if isinstance(c, dict)), dict(start=0, step=1, name=None))
+    return _counted_index(count, at, len(frame))
 
-# %% ../../nbs/api/data/05_stream.ipynb #c012
-def _raw_pieces(data, schema):
-    "Pieces of `data` encoded by `schema`"
-    at, same = 0, isinstance(data, Table)
-    if same and data.levels != schema.levels: raise InputError(f'the table has {data.levels or "continuous"} levels, the model {schema.levels or "continuous"}: load it with levels={schema.levels}')
-    if same: find_features(data.features, schema.features)
-    cols = [data.features.index(f) for f in schema.features] if same and data.features != schema.features else slice(None)
-    if same: schema = Schema(schema.features, schema.levels, data.schema.step, data.schema.dtypes)
-    else: schema = schema.adapt(next(_frames(data, 1000)))
-    for f in _frames(data, piece_rows(len(schema))):
-        if same: yield Piece(f.x[:, cols].cpu().numpy(), f, schema, f.ids if f.ids is not None else pd.RangeIndex(at, at+len(f)), f.era)
-        else: yield Piece(schema.encode(f, at=at), f, schema, _frame_index(f, at), _frame_era(f))
-        at += len(f)
-
-# %% ../../nbs/api/data/05_stream.ipynb #c013
+# %% ../../nbs/api/data/05_stream.ipynb #aaefb016
 def _frame_era(frame):
+    "Eras of a frame's rows, or None"
     if 'era' not in column_names(frame): return None
     v = frame['era'] if isinstance(frame, pd.DataFrame) else frame.column('era').to_pandas()
     return pd.Categorical(v.astype(str))
 
-# %% ../../nbs/api/data/05_stream.ipynb #c014
-def pieces(data,        # DataFrame, `Table`, array, or path of a parquet or CSV file
-           schema,      # the model's columns
-           absent=True, # a feature that is all middle level in an era is missing there
-          ):            # yields `Piece`s in order
-    "Stream over `data` in the schema's columns; `InputError` for missing columns, bad values, empty rows, duplicate ids"
-    data = _known(data, schema)
-    if not is_path(data) and len(data) == 0: raise InputError('the table has no rows')
-    marker = _absent_of(data, schema) if absent and schema.levels and not isinstance(data, Table) else None
-    seen, at = None, 0
-    for p in _raw_pieces(data, schema):
-        if marker and p.era is not None: marker.mark(p.x, p.era)
-        check_rows(p.x, p.index, at)
-        if (ids := _piece_ids(p)) is not None:
-            if seen is None: seen = _hashes(n_rows(data))
-            seen[at:at+len(p)] = pd.util.hash_array(np.asarray(ids, dtype=object))
-        at += len(p)
-        yield p
-    if seen is not None: _check_hashes(seen)
+def _frame_pieces(data, schema):
+    "Yields pieces of a DataFrame or a parquet file"
+    at, schema = 0, schema.adapt(next(_slices(data, 1000)))
+    for f in _slices(data, piece_rows(len(schema))):
+        yield Piece(schema.encode(f, at=at), f, schema, _frame_index(f, at), _frame_era(f))
+        at += len(f)
 
-# %% ../../nbs/api/data/05_stream.ipynb #c015
-def _known(data, schema):
-    "A path, DataFrame or `Table`; an array becomes a DataFrame with the schema's columns"
-    if is_csv(data): return read_csv(data)
-    if is_path(data) or isinstance(data, (pd.DataFrame, Table)): return data
-    x = np.asarray(data)
-    if x.ndim == 2 and x.shape[1] == len(schema): return pd.DataFrame(x, columns=schema.features)
-    raise InputError(f"a {type(data).__name__} of shape {x.shape} can't be taken for a table with the model's {len(schema)} features: give a DataFrame, a Table, a path or an array of that width")
+# %% ../../nbs/api/data/05_stream.ipynb #83ab167a
+def _table_pieces(table, schema):
+    "Yields pieces of a `Table`"
+    if table.levels != schema.levels:
+        raise InputError(f"the table has {table.levels or 'continuous'} levels, the model "
+                         f"{schema.levels or 'continuous'}: load it with levels={schema.levels}")
+    names = find_features(table.features, schema.features)
+    cols = slice(None) if names == table.features else [table.features.index(c) for c in names]
+    stored = Schema(names, schema.levels, table.schema.step, table.schema.dtypes)
+    rows = piece_rows(len(names))
+    for a in range(0, len(table), rows):
+        f = table[a:a+rows]
+        index = pd.RangeIndex(a, a+len(f)) if f.ids is None else f.ids
+        yield Piece(f.x[:, cols].cpu().numpy(), f, stored, index, f.era)
 
-# %% ../../nbs/api/data/05_stream.ipynb #c016
+# %% ../../nbs/api/data/05_stream.ipynb #750715e3
+def _raw_pieces(data, schema):
+    "Yields pieces of the data, before anything is looked for in them"
+    return (_table_pieces if isinstance(data, Table) else _frame_pieces)(data, schema)
+
+def _missing_features(data, schema):
+    "First pass over the data: which features each era lacks; None where there are no eras"
+    if 'era' not in column_names(next(_slices(data, 1))): return None
+    missing = MissingFeatures(schema.levels)
+    for p in _raw_pieces(data, schema): missing.update(p.x, p.era)
+    return missing
+
+# %% ../../nbs/api/data/05_stream.ipynb #44d8671a
 def _piece_ids(p):
     "The rows' ids: an index or a column of that name, else None"
     if p.index.name == 'id': return p.index
     if isinstance(p.source, Table) or 'id' not in column_names(p.frame): return None
     return p.frame['id'] if isinstance(p.frame, pd.DataFrame) else p.frame.column('id').to_pylist()
 
-# %% ../../nbs/api/data/05_stream.ipynb #c017
-def _absent_of(data, schema):
-    "First pass over the data: which features each era lacks"
-    first = next(_frames(data, 1))
-    if 'era' not in column_names(first): return None
-    a = MissingFeatures(schema.levels)
-    for p in _raw_pieces(data, schema): a.update(p.x, p.era)
-    return a
-
-# %% ../../nbs/api/data/05_stream.ipynb #c018
-def _hashes(n): # rows
-    "Room for a number per row: in memory, or in a file where there are many"
+def _empty_hashes(n): # rows
+    "Room for a number per row"
     return np.empty(n, 'uint64') if n <= 2**23 else np.memmap(tempfile.TemporaryFile(), 'uint64', 'w+', shape=n)
 
 def _check_hashes(h):
+    "No two alike, or `InputError`"
     h.sort()
-    if n := int((h[1:] == h[:-1]).sum()): raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
+    n = int((h[1:] == h[:-1]).sum())
+    if n: raise InputError(f'{n} duplicate ids: each row needs an id of its own (drop_duplicates, or reset_index)')
 
-# %% ../../nbs/api/data/05_stream.ipynb #c021
+# %% ../../nbs/api/data/05_stream.ipynb #e4509101
+def _known(data, schema):
+    "A path, DataFrame or `Table`; an array becomes a DataFrame with the schema's columns"
+    if is_csv(data): return read_csv(data)
+    if is_path(data) or isinstance(data, (pd.DataFrame, Table)): return data
+    x = np.asarray(data)
+    if x.ndim == 2 and x.shape[1] == len(schema): return pd.DataFrame(x, columns=schema.features)
+    raise InputError(f"a {type(data).__name__} of shape {x.shape} can't be taken for a table with the model's "
+                     f'{len(schema)} features: give a DataFrame, a Table, a path or an array of that width')
+
+# %% ../../nbs/api/data/05_stream.ipynb #632b1bdf
+def pieces(
+    data,             # DataFrame, Table, array, or path of a parquet or CSV file
+    schema:Schema,    # the model's columns
+    absent:bool=True, # a feature that is all middle level in an era is missing there
+):
+    "Yields `Piece`s in order; `InputError` for missing columns, bad values, empty rows, duplicate ids"
+    data = _known(data, schema)
+    if not is_path(data) and len(data) == 0: raise InputError('the table has no rows')
+    look = absent and schema.levels and not isinstance(data, Table)  # a table has been looked at
+    missing = _missing_features(data, schema) if look else None
+    hashes, at = None, 0
+    for p in _raw_pieces(data, schema):
+        if missing and p.era is not None: missing.mark(p.x, p.era)
+        check_rows(p.x, p.index, at)
+        if (ids := _piece_ids(p)) is not None:
+            if hashes is None: hashes = _empty_hashes(n_rows(data))
+            hashes[at:at+len(p)] = pd.util.hash_array(np.asarray(ids, dtype=object))
+        at += len(p)
+        yield p
+    if hashes is not None: _check_hashes(hashes)
+
+# %% ../../nbs/api/data/05_stream.ipynb #d493538d
 def _keep_index(piece):
-    "What pandas must be told of the index, so that every piece is written alike: a plain count of rows is left out"
-    i = getattr(piece, 'index', None)
+    "What pandas must be told of the index"
+    i = getattr(piece, 'index', None)  # an Arrow table has none
     return i is None or not isinstance(i, pd.RangeIndex) or (i.start, i.step, i.name) != (0, 1, None)
 
-# %% ../../nbs/api/data/05_stream.ipynb #c022
+@contextmanager
+def _wrap_write_errors(out):
+    "Turn an error of the disk into an `InputError`"
+    try: yield
+    except OSError as e: raise InputError(f"can't write {out}: {e.strerror or e}") from None
+
+# %% ../../nbs/api/data/05_stream.ipynb #e4775049
 class ParquetOut:
     "Write pieces to a parquet file that appears only when complete; a thread writes one while the next is made"
-    def __init__(self, out): # path of the file
-        self.out, self.writer, self.thread, self.pending = Path(out), None, ThreadPoolExecutor(1), None
-        self.tmp = self.out.with_name(f'.{self.out.name}.{os.getpid()}.tmp')
+    def __init__(self,
+        out:str|Path, # the file
+    ):
+        self.out, self.tmp = Path(out), path_beside(out)
+        self.writer, self.pending = None, None
+        self.thread = ThreadPoolExecutor(1)
         if self.out.is_dir() or not self.out.parent.is_dir() or not os.access(self.out.parent, os.W_OK):
-            raise InputError(f"can't write {self.out}: its folder must exist and be writable, and the name must not be a folder's")
+            raise InputError(f"can't write {self.out}: its folder must exist and be writable, "
+                             "and the name must not be a folder's")
 
-    def write(self, piece): # DataFrame or Arrow table
-        self.wait()
-        self.pending = self.thread.submit(self._write, piece)
+# %% ../../nbs/api/data/05_stream.ipynb #90b8018e
+@patch
+def wait(self:ParquetOut):
+    "Wait for the piece before; what went wrong with it is raised here"
+    last, self.pending = self.pending, None
+    if last: last.result()
 
-    def wait(self): # for the piece before; what went wrong with it is raised here
-        p, self.pending = self.pending, None
-        if p: p.result()
+@patch
+def write(self:ParquetOut,
+    piece, # DataFrame or Arrow table
+):
+    "Hand a piece to the thread that writes"
+    self.wait()
+    self.pending = self.thread.submit(self._write, piece)
 
-    def _write(self, piece):
-        if self.writer is None: self.index = _keep_index(piece)
-        if isinstance(piece, pd.DataFrame): piece = pa.Table.from_pandas(piece, preserve_index=self.index)
-        with self._writing():
-            if self.writer is None: self.writer = pq.ParquetWriter(self.tmp, piece.schema)
-            try: piece = piece.cast(self.writer.schema)
-            except (pa.ArrowException, ValueError) as e: raise InputError(f"a column's type changes between rows, so {self.out} can't hold it: give each column one dtype ({e})") from None
-            self.writer.write_table(piece)
+# %% ../../nbs/api/data/05_stream.ipynb #c9b5c7f3
+@patch
+def _write(self:ParquetOut, piece):
+    "Write a piece as row groups, in the types of the first"
+    if self.writer is None: self.index = _keep_index(piece)
+    if isinstance(piece, pd.DataFrame): piece = pa.Table.from_pandas(piece, preserve_index=self.index)
+    with _wrap_write_errors(self.out):
+        if self.writer is None: self.writer = pq.ParquetWriter(self.tmp, piece.schema)
+        try: piece = piece.cast(self.writer.schema)
+        except (pa.ArrowException, ValueError) as e:
+            raise InputError(f"a column's type changes between rows, so {self.out} can't hold it: "
+                             f'give each column one dtype ({e})') from None
+        self.writer.write_table(piece)
 
-    @contextmanager
-    def _writing(self):
-        try: yield
-        except OSError as e: raise InputError(f"can't write {self.out}: {e.strerror or e}") from None
+# %% ../../nbs/api/data/05_stream.ipynb #e387ad6e
+@patch
+def _close(self:ParquetOut, complete):
+    "End the file, and give it its name if it is complete"
+    with _wrap_write_errors(self.out):
+        if self.writer: self.writer.close()
+        if self.writer and complete: os.replace(self.tmp, self.out)
 
-# %% ../../nbs/api/data/05_stream.ipynb #dd46d1f3
 @patch
 def __enter__(self:ParquetOut): return self
 
 @patch
 def __exit__(self:ParquetOut, exc, *args):
-    "Give the file its name, unless something went wrong"
+    complete = False
     try:
-        try: self.wait() if exc is None else self.thread.shutdown()
-        except BaseException as e:
-            exc = e
-            raise
-        finally:
+        if exc is None: self.wait()
+        complete = exc is None
+    finally:
+        try:
             self.thread.shutdown()
-            with self._writing():
-                if self.writer: self.writer.close()
-                if exc is None and self.writer: os.replace(self.tmp, self.out)
-    finally: self.tmp.unlink(missing_ok=True)
+            self._close(complete)
+        finally: remove_path(self.tmp)

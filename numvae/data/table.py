@@ -5,25 +5,25 @@
 # %% auto #0
 __all__ = ['Table', 'MissingFeatures', 'select_targets', 'select_rows', 'check_rows']
 
-# %% ../../nbs/api/data/02_table.ipynb #5e17820c
+# %% ../../nbs/api/data/02_table.ipynb #52fa3bc8
 from ..core import InputError, shorten_list
 from ..numerai.facts import era_number, is_target
-from .schema import infer_schema
+from .schema import Schema, infer_schema
 
 import re
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, listify
 
-# %% ../../nbs/api/data/02_table.ipynb #c006
+# %% ../../nbs/api/data/02_table.ipynb #5f47d0f7
 class Table:
-    "Rows as one tensor `x` [rows, features] with the names of columns, eras and rows"
+    "Rows as one tensor, with the names of columns, eras and rows"
     def __init__(self,
-        x,            # [rows, features] tensor: int8 levels with -1 for missing, or float32 with NaN
-        schema,       # the columns
-        era=None,     # [rows] era labels
-        ids=None,     # [rows] index of the rows
-        targets=None, # DataFrame [rows, targets]
+        x:np.ndarray|torch.Tensor, # [rows, features] int8 levels with -1 for missing, or float32 with NaN
+        schema:Schema, # of the columns
+        era=None,      # [rows] era labels
+        ids=None,      # [rows] index of the rows
+        targets:pd.DataFrame|None=None, # [rows, targets]
     ):
         self.x, self.schema, self.targets = torch.as_tensor(x), schema, targets
         self.era = None if era is None else pd.Categorical(era)
@@ -34,21 +34,32 @@ class Table:
     def features(self): return self.schema.features
     @property
     def levels(self): return self.schema.levels
-    @property
-    def eras(self): return None if self.era is None else sorted(self.era.categories, key=era_number)
-    def __repr__(self):
-        era = '' if self.era is None else f', {len(self.eras)} eras'
-        return f"Table of {len(self):,} rows, {len(self.features)} features ({f'{self.levels} levels' if self.levels else 'continuous'}{era}), {self.x.nbytes/2**20:.1f} MiB"
 
-# %% ../../nbs/api/data/02_table.ipynb #c007
+# %% ../../nbs/api/data/02_table.ipynb #a3e3d94c
+@patch(as_prop=True)
+def eras(self:Table)->list|None: # labels in order, None where rows have no era
+    "The eras that the rows come from"
+    return None if self.era is None else sorted(self.era.categories, key=era_number)
+
+# %% ../../nbs/api/data/02_table.ipynb #8d2b40ec
 @patch
-def __getitem__(self:Table, rows)->Table: # rows: slice, mask or positions
+def __repr__(self:Table)->str:
+    kind = f'{self.levels} levels' if self.levels else 'continuous'
+    eras = '' if self.era is None else f', {len(self.eras)} eras'
+    size = self.x.nbytes/2**20
+    return f'Table of {len(self):,} rows, {len(self.features)} features ({kind}{eras}), {size:.1f} MiB'
+
+# %% ../../nbs/api/data/02_table.ipynb #577c4d08
+@patch
+def __getitem__(self:Table,
+    rows, # slice, mask or positions
+)->Table:
     "A table of some of the rows"
-    rows = rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows
-    take = lambda o: None if o is None else o[rows]
-    era = take(self.era)
-    targets = None if self.targets is None else self.targets.iloc[rows] if not isinstance(rows, slice) else self.targets[rows]
-    return Table(self.x[rows], self.schema, None if era is None else era.remove_unused_categories(), take(self.ids), targets)
+    if isinstance(rows, torch.Tensor): rows = rows.cpu().numpy()
+    era = None if self.era is None else self.era[rows].remove_unused_categories()
+    ids = None if self.ids is None else self.ids[rows]
+    targets = None if self.targets is None else self.targets.iloc[rows]
+    return Table(self.x[rows], self.schema, era, ids, targets)
 
 # %% ../../nbs/api/data/02_table.ipynb #c008
 @patch
@@ -56,126 +67,178 @@ def index(self:Table)->pd.Index: # [rows]
     "The rows' names, or their numbers"
     return pd.RangeIndex(len(self)) if self.ids is None else self.ids
 
-# %% ../../nbs/api/data/02_table.ipynb #c009
+# %% ../../nbs/api/data/02_table.ipynb #a8e76ccb
 @patch
-def to_df(self:Table)->pd.DataFrame:
+def to_df(self:Table)->pd.DataFrame: # [rows, columns]
     "Back to a DataFrame: era, features as they were at the source, targets"
     df = self.schema.decode(self.x, self.index())
     if self.era is not None: df.insert(0, 'era', np.asarray(self.era.astype(object)))
     return df if self.targets is None else pd.concat([df, self.targets.set_axis(df.index)], axis=1)
 
-# %% ../../nbs/api/data/02_table.ipynb #c012
-_MIN_ERA = 20  # rows of an era below which 'all in the middle' says nothing
-
-def _era_rows(era):
-    "Rows of each era of a categorical: slices where an era's rows lie together, else positions"
+# %% ../../nbs/api/data/02_table.ipynb #39cf152b
+def _era_rows(era): # Categorical
+    "Yields each era with its rows: a slice where the rows of every era lie together, else positions"
     codes = np.asarray(era.codes)
     order = np.argsort(codes, kind='stable') if (np.diff(codes) < 0).any() else None
     ends = np.searchsorted(codes if order is None else codes[order], np.arange(len(era.categories)+1))
-    for c,(a,b) in enumerate(zip(ends[:-1], ends[1:])):
-        if b > a: yield era.categories[c], slice(a, b) if order is None else order[a:b]
+    for label,a,b in zip(era.categories, ends[:-1], ends[1:]):
+        if b > a: yield label, slice(int(a), int(b)) if order is None else order[a:b]
 
-# %% ../../nbs/api/data/02_table.ipynb #c013
+# %% ../../nbs/api/data/02_table.ipynb #8db9579d
 class MissingFeatures:
     "Collects, era by era, which features hold nothing but the middle level"
-    def __init__(self, levels): self.mid, self.rows, self.other = levels//2, {}, {}
+    def __init__(self,
+        levels:int, # of every feature
+    ):
+        self.middle = levels//2
+        self.rows = {}    # era -> rows seen
+        self.varied = {}  # era -> [features] whether another level was seen
 
-    def update(self, x, era): # x: [rows, features] array of levels
-        for e,r in _era_rows(era):
-            o = ((x[r] != self.mid) & (x[r] >= 0)).any(0)
-            self.rows[e], self.other[e] = self.rows.get(e, 0) + len(x[r]), self.other.get(e, False) | o
+# %% ../../nbs/api/data/02_table.ipynb #8780b9c6
+@patch
+def update(self:MissingFeatures,
+    x:np.ndarray, # [rows, features] levels
+    era:pd.Categorical, # [rows]
+):
+    "Look at some more rows"
+    for e,rows in _era_rows(era):
+        varied = ((x[rows] != self.middle) & (x[rows] >= 0)).any(0)
+        self.rows[e] = self.rows.get(e, 0) + len(x[rows])
+        self.varied[e] = self.varied.get(e, False) | varied
 
-    def mark(self, x, era): # sets them to missing in place
-        for e,r in _era_rows(era):
-            gone = np.flatnonzero(~self.other[e])
-            if len(gone) and self.rows[e] >= _MIN_ERA: x[(r, gone) if isinstance(r, slice) else np.ix_(r, gone)] = -1
-        return x
+# %% ../../nbs/api/data/02_table.ipynb #35a0189e
+_MIN_ERA = 20  # rows of an era below which 'all in the middle' says nothing
 
-# %% ../../nbs/api/data/02_table.ipynb #c016
-def select_targets(names, targets):
-    "Names of the target columns asked for"
+@patch
+def mark(self:MissingFeatures,
+    x:np.ndarray, # [rows, features] levels, changed in place
+    era:pd.Categorical, # [rows]
+)->np.ndarray: # the same array
+    "Set the features that an era lacks to missing"
+    for e,rows in _era_rows(era):
+        lacking = np.flatnonzero(~self.varied[e])
+        if not len(lacking) or self.rows[e] < _MIN_ERA: continue
+        at = (rows, lacking) if isinstance(rows, slice) else np.ix_(rows, lacking)
+        x[at] = -1
+    return x
+
+# %% ../../nbs/api/data/02_table.ipynb #c1c47e4c
+def select_targets(
+    names,   # columns of the table
+    targets, # names of targets, True for all, None or False for none
+)->list:     # names
+    "Names of the target columns asked for; `InputError` for one that is not there"
     if targets is None or targets is False: return []
     have = [c for c in names if is_target(c)]
-    want = have if targets is True else listify(targets)
-    if miss := [t for t in want if t not in set(names)]: raise InputError(f"no target column {shorten_list(miss)}; there are: {shorten_list(have, 30) or 'none'}")
-    return want
+    wanted = have if targets is True else listify(targets)
+    missing = [t for t in wanted if t not in set(names)]
+    if not missing: return wanted
+    raise InputError(f"no target column {shorten_list(missing)}; there are: {shorten_list(have, 30) or 'none'}")
 
-# %% ../../nbs/api/data/02_table.ipynb #c017
-def _labels(v): # Series, of categories or of anything -> Categorical of strings
-    "The labels of rows, each text kept once"
-    return v.array.rename_categories([str(c) for c in v.cat.categories]) if isinstance(v.dtype, pd.CategoricalDtype) else pd.Categorical(v.astype(str))
+# %% ../../nbs/api/data/02_table.ipynb #394a9637
+def _labels(v): # Series
+    "Labels of rows as a Categorical of strings, each text kept once"
+    if not isinstance(v.dtype, pd.CategoricalDtype): return pd.Categorical(v.astype(str))
+    return v.array.rename_categories([str(c) for c in v.cat.categories])
 
-def select_rows(marks, # DataFrame of the columns era and data_type, as far as they exist
-               eras): # None, a list of eras, or a data_type
-    "Mask of the rows asked for"
-    if eras is None: return np.ones(len(marks), bool)
-    col = 'data_type' if isinstance(eras, str) and not re.fullmatch(r'(era)?(\d+|X)', eras) else 'era'
-    if col not in marks: raise InputError(f"eras={eras!r}: the data has no column '{col}'")
-    vals = pd.Series(_labels(marks[col]))
-    want = {str(e) for e in listify(eras)}
-    num = {era_number(e) for e in want} if col == 'era' else set()
-    there = list(vals.cat.categories)
-    keep = vals.isin({v for v in there if v in want or num and era_number(v) in num})
-    if not keep.any(): raise InputError(f"no row with {col} {shorten_list(sorted(want))}; there are: {shorten_list(sorted(there), 8)}")
-    return keep.to_numpy()
+# %% ../../nbs/api/data/02_table.ipynb #7d314d48
+def _match_labels(there, wanted, by_era): # labels; those asked for; whether they are eras
+    "The labels asked for, by name or, of eras, by number"
+    numbers = {era_number(e) for e in wanted} if by_era else set()
+    return [v for v in there if v in wanted or numbers and era_number(v) in numbers]
 
-# %% ../../nbs/api/data/02_table.ipynb #c019
-def _ids(df):
+# %% ../../nbs/api/data/02_table.ipynb #714f8bfd
+def select_rows(
+    frame:pd.DataFrame, # with the columns era and data_type, as far as they exist
+    eras,               # eras, a data_type such as 'train', or None for all rows
+)->np.ndarray: # [rows] mask
+    "Mask of the rows asked for; `InputError` where there are none"
+    if eras is None: return np.ones(len(frame), bool)
+    by_era = not isinstance(eras, str) or bool(re.fullmatch(r'(era)?(\d+|X)', eras))
+    col = 'era' if by_era else 'data_type'
+    if col not in frame: raise InputError(f"eras={eras!r}: the data has no column '{col}'")
+    labels = _labels(frame[col])
+    wanted, there = {str(e) for e in listify(eras)}, sorted(labels.categories)
+    keep = np.asarray(labels.isin(_match_labels(there, wanted, by_era)))
+    if keep.any(): return keep
+    raise InputError(f'no row with {col} {shorten_list(sorted(wanted))}; there are: {shorten_list(there, 8)}')
+
+# %% ../../nbs/api/data/02_table.ipynb #9ec2570e
+def _row_ids(df):
     "Names of a DataFrame's rows: its index, or the column 'id'"
     return pd.Index(df['id']) if 'id' in df and df.index.name != 'id' else df.index
 
-def _check_ids(ids, name='id'):
-    "Ids are unique, or `InputError`; only Numerai's ids promise that"
-    if ids is None or name != 'id' or not (dup := pd.Index(ids).duplicated()).any(): return
-    raise InputError(f"{dup.sum()} duplicate ids, the first is {ids[int(np.flatnonzero(dup)[0])]!r}: each row needs an id of its own (drop_duplicates, or reset_index)")
+# %% ../../nbs/api/data/02_table.ipynb #a6f64ee1
+def _check_ids(ids, name='id'): # index, and what it is called
+    "Ids are unique, or `InputError`"
+    if ids is None or name != 'id': return
+    duplicated = pd.Index(ids).duplicated()
+    if not duplicated.any(): return
+    first = ids[int(np.flatnonzero(duplicated)[0])]
+    raise InputError(f'{duplicated.sum()} duplicate ids, the first is {first!r}: each row needs an id of its own '
+                     '(drop_duplicates, or reset_index)')
 
-# %% ../../nbs/api/data/02_table.ipynb #c020
-def check_rows(x, names, first=0):
+# %% ../../nbs/api/data/02_table.ipynb #ff974dcc
+def check_rows(
+    x:np.ndarray, # [rows, features] levels or floats
+    names,        # [rows] index, for the message
+    first:int=0,  # number of the first row, for the message
+):
     "No row without any value, or `InputError`"
-    if not len(x) or (x.min() >= 0 if x.dtype.kind != 'f' else not np.isnan(x.min())): return  # nothing is missing at all
-    bad = (np.isnan(x) if x.dtype.kind == 'f' else x < 0).all(1)
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        raise InputError(f"row {names[i]!r} (number {first+i}) has no value in any of the {x.shape[1]} features: drop such rows ({bad.sum()} of them here)")
+    floats = x.dtype.kind == 'f'
+    if not len(x) or (not np.isnan(x.min()) if floats else x.min() >= 0): return  # nothing is missing at all
+    bad = (np.isnan(x) if floats else x < 0).all(1)
+    if not bad.any(): return
+    i = int(np.flatnonzero(bad)[0])
+    raise InputError(f'row {names[i]!r} (number {first+i}) has no value in any of the {x.shape[1]} features: '
+                     f'drop such rows ({bad.sum()} of them here)')
 
-# %% ../../nbs/api/data/02_table.ipynb #c021
+# %% ../../nbs/api/data/02_table.ipynb #725eb9a7
 @patch(cls_method=True)
-def _finish(cls:Table, x, schema, marks, targets, absent):
-    "A table from the encoded array and a DataFrame with the columns beside it"
-    ids, era = _ids(marks), _labels(marks['era']) if 'era' in marks else None
+def from_encoded(cls:Table,
+    x:np.ndarray,       # [rows, features] as the schema encodes them
+    schema:Schema,      # of the columns
+    frame:pd.DataFrame, # [rows] whose index, era, id and targets are taken
+    targets:list|None=None, # target columns to keep
+    absent:bool=True,   # a feature that is all middle level in an era is missing there
+)->Table:
+    "A table of encoded values and the columns beside them; `InputError` for duplicate ids"
+    ids, era = _row_ids(frame), _labels(frame['era']) if 'era' in frame else None
     _check_ids(ids, ids.name)
     if absent and era is not None and schema.levels:
-        (a := MissingFeatures(schema.levels)).update(x, era)
-        a.mark(x, era)
-    return cls(torch.from_numpy(x), schema, era, ids, marks[targets].astype('float32') if targets else None)
+        missing = MissingFeatures(schema.levels)
+        missing.update(x, era)
+        missing.mark(x, era)
+    return cls(torch.from_numpy(x), schema, era, ids, frame[targets].astype('float32') if targets else None)
 
-# %% ../../nbs/api/data/02_table.ipynb #c022
+# %% ../../nbs/api/data/02_table.ipynb #ed1b0a04
 @patch(cls_method=True)
 def from_df(cls:Table,
-    df,             # DataFrame: columns feature..., and if there are era, data_type, id, target...
-    features=None,  # feature columns; default: those called feature..., or all columns
-    targets=None,   # target columns to keep: names, or True for all
-    eras=None,      # eras to keep, or a data_type such as 'train'
-    levels='auto',  # 5, None (continuous) or 'auto'
-    absent=True,    # a feature that is all middle level in an era is missing there
+    df:pd.DataFrame,    # columns feature..., and if there are era, data_type, id, target...
+    features:list|None=None, # feature columns; default: those called feature..., or all columns
+    targets=None,       # target columns to keep: names, or True for all
+    eras=None,          # eras to keep, or a data_type such as 'train'
+    levels='auto',      # 5, None (continuous) or 'auto'
+    absent:bool=True,   # a feature that is all middle level in an era is missing there
 )->Table:
     "A table from a DataFrame; `InputError` for data that can't be one"
     if len(df) == 0: raise InputError('the table has no rows')
     if eras is not None: df = df[select_rows(df, eras)]
     schema = infer_schema(df, features, levels)
-    return cls._finish(schema.encode(df), schema, df, select_targets(df.columns, targets), absent)
+    return cls.from_encoded(schema.encode(df), schema, df, select_targets(df.columns, targets), absent)
 
-# %% ../../nbs/api/data/02_table.ipynb #c038
+# %% ../../nbs/api/data/02_table.ipynb #3f1c12ba
 @patch(cls_method=True)
 def from_numpy(cls:Table,
     x,             # [rows, features] array
-    features=None, # names; default f0, f1, ...
+    features:list|None=None, # names; default f0, f1, ...
     era=None,      # [rows] era labels
-    **kwargs       # as for `from_df`
+    **kwargs       # as for from_df
 )->Table:
-    "A table from an array"
+    "A table from an array; `InputError` for an array that can't be one"
     x = np.asarray(x)
-    if x.ndim != 2: raise InputError(f'an array of shape {x.shape} is no table: it needs two dimensions, rows and features')
+    if x.ndim != 2:
+        raise InputError(f'an array of shape {x.shape} is no table: it needs two dimensions, rows and features')
     df = pd.DataFrame(x, columns=features or [f'f{i}' for i in range(x.shape[1])])
     names = list(df.columns)
     return cls.from_df(df if era is None else df.assign(era=era), features=names, **kwargs)

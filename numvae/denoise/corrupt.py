@@ -26,6 +26,7 @@ def _partners(era, shape, device):
     first = n.cumsum(0) - n
     return order[first[era][:, None] + (torch.rand(shape, device=device)*n[era][:, None]).long()]
 
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #8779a209
 def swap_noise(x,     # [rows, features]
                share, # of the entries
                era=None, # [rows] codes of eras, to swap within; None: among all rows
@@ -47,7 +48,8 @@ class Corrupt(Callback):
         mask=0.,  # share of entries made missing
         sigma=0., # Gaussian noise in standard deviations, for continuous columns
     ):
-        if not (0 <= swap <= 1 and 0 <= mask <= 1 and sigma >= 0): raise InputError(f'swap={swap}, mask={mask}, sigma={sigma}: shares lie in 0..1, and sigma is not negative')
+        if not (0 <= swap <= 1 and 0 <= mask <= 1 and sigma >= 0):
+            raise InputError(f'swap={swap}, mask={mask}, sigma={sigma}: shares lie in 0..1, and sigma is not negative')
         store_attr()
 
     def before_batch(self):
@@ -61,15 +63,18 @@ class Corrupt(Callback):
     def _eras(self): # of the rows of the batch
         ds = self.dl.dataset
         if not self.swap or getattr(ds, 'era', None) is None: return None
-        if getattr(self, 'of', None) is not ds: self.of, self.era_codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device) + 1
+        if getattr(self, 'of', None) is not ds:
+            self.of, self.era_codes = ds, torch.tensor(ds.era.codes, dtype=torch.long, device=self.xb[0].device) + 1
         return self.era_codes[self.dl.positions]
 
 # %% ../../nbs/api/denoise/01_corrupt.ipynb #x019
 def _squared_error(learn, x, y, noise):
     "Of `y` [rows, features] cleaned, against the true `x`, in the scaler's units"
     s = learn.model.scaler.scale.cpu()
-    return (((learn.collect(y, Cleaned(noise)) - x.float().masked_fill(missing(x), math.nan).cpu())/s)**2).nanmean().item()
+    return (((learn.collect(y, Cleaned(noise)) - x.float().masked_fill(missing(x),
+                                                                       math.nan).cpu())/s)**2).nanmean().item()
 
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #f234c145
 @patch
 def after_fit(self:Corrupt):
     "Set what `denoise` takes the noise to be: all that it sees, or the noise of the training"
@@ -78,7 +83,8 @@ def after_fit(self:Corrupt):
     noises = [1., self.swap] if isinstance(lik, Levels) else [math.inf, self.sigma or type(lik).noise]
     at = ds.even_indices(2000)
     x = ds[at].to(self.model.scaler.scale.device)
-    era = None if getattr(ds, 'era', None) is None else torch.tensor(ds.era.codes[at], dtype=torch.long, device=x.device) + 1
+    era = None if getattr(ds, 'era', None) is None else torch.tensor(ds.era.codes[at], dtype=torch.long,
+                                                                     device=x.device) + 1
     with torch.random.fork_rng(): y = (torch.manual_seed(0), self.corrupt(x, era))[1]
     lik.noise = min(noises, key=lambda o: _squared_error(self.learn, x, y, o))
 
@@ -90,12 +96,15 @@ def denoise_learner(
     mask=0.,         # share of entries missing
     sigma=0.,        # Gaussian noise in standard deviations, for continuous columns
     latent_dim=None, # default: as many as there are features, at most 512
-    hidden=(256, 256),
+    hidden=(256, 256), # sizes of the encoder's hidden layers
     likelihood='gaussian', # levels too: the expected level is what is asked for
-    kld_weight=.01,
-    cbs=None,
+    kld_weight=.01,  # weight of the KL term
+    cbs=None,        # beside Corrupt
     **kwargs
 ):
     "A `Learner` that starts as the best linear filter and learns what is not linear; `InputError` without any noise"
-    if not (swap or mask or sigma and not dls.schema.levels): raise InputError(f"no noise to learn from: give swap{' or mask, as levels have no sigma' if dls.schema.levels else ', mask or sigma'}")
-    return vae_learner(dls, None, latent_dim or min(512, len(dls.schema)), hidden, likelihood, kld_weight, skip=True, cbs=[Corrupt(swap, mask, sigma), *L(cbs)], **kwargs)
+    if not (swap or mask or sigma and not dls.schema.levels):
+        kinds = ' or mask, as levels have no sigma' if dls.schema.levels else ', mask or sigma'
+        raise InputError(f'no noise to learn from: give swap{kinds}')
+    return vae_learner(dls, None, latent_dim or min(512, len(dls.schema)), hidden, likelihood, kld_weight, skip=True,
+                       cbs=[Corrupt(swap, mask, sigma), *L(cbs)], **kwargs)

@@ -11,14 +11,18 @@ from ..core import InputError
 from ..nn.networks import missing
 from ..train.learner import VAELearner
 from ..train.passes import Collect
-from .denoise import _as_source
+from .denoise import replace_features
 
-import math, torch
+import math, pandas as pd, torch
 from fastcore.all import patch, store_attr
+from pathlib import Path
 
-# %% ../../nbs/api/denoise/02_impute.ipynb #20cb3983
-def _cost(model, lik, x, weight): return lambda z: lik.nll(model.decode(z), x) + weight*.5*(z**2).sum(1) # weight: of the prior; of latents [rows, latent_dim] -> [rows]
+# %% ../../nbs/api/denoise/02_impute.ipynb #c01f038a
+def _cost(model, lik, x, weight): # `x` [rows, features]; weight of the prior
+    "A function of latents [rows, latent_dim]: what they cost each row, [rows]"
+    return lambda z: lik.nll(model.decode(z), x) + weight*.5*(z**2).sum(1)
 
+# %% ../../nbs/api/denoise/02_impute.ipynb #5856b0c2
 def _by_gradient(f, z, steps, lr=.1):
     "Latents of lower cost `f`, by Adam; each row by itself"
     z = z.detach().clone().requires_grad_()
@@ -26,50 +30,70 @@ def _by_gradient(f, z, steps, lr=.1):
     sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)
     for _ in range(steps):
         z.grad, = torch.autograd.grad(f(z).sum(), z)
-        opt.step(); sched.step()
+        opt.step()
+        sched.step()
     return z.detach()
 
+# %% ../../nbs/api/denoise/02_impute.ipynb #d39f4f03
 def _curvature(cost, z):
     "Gradient [rows, k] and Hessian [rows, k, k] of each row's cost"
     g, = torch.autograd.grad(cost.sum(), z, create_graph=True)
-    return g.detach(), torch.stack([torch.autograd.grad(o.sum(), z, retain_graph=True)[0] for o in g.unbind(1)], 1)
+    rows = [torch.autograd.grad(o.sum(), z, retain_graph=True)[0] for o in g.unbind(1)]
+    return g.detach(), torch.stack(rows, 1)
 
+# %% ../../nbs/api/denoise/02_impute.ipynb #2cf4472b
+def _newton_step(g, h, damping, least):
+    "Gradients [rows, k] over the curvature, of at least `least`, in each direction"
+    e, v = torch.linalg.eigh(h)
+    along = (g[:, None] @ v)[:, 0]/(e.abs().clamp(min=least)*(1 + damping))
+    return (v @ along[:, :, None])[:, :, 0]
+
+# %% ../../nbs/api/denoise/02_impute.ipynb #e529a46a
 def _by_newton(f, z, steps, least=1e-3): # least: curvature granted in any direction
     "Latents of lower cost `f`, by Newton steps, shorter where one does not lower the cost; each row by itself"
-    z, damp = z.detach(), torch.full((len(z), 1), 1e-3, device=z.device)
+    z, damping = z.detach(), torch.full((len(z), 1), 1e-3, device=z.device)
     for _ in range(steps):
         c = f(z.requires_grad_())
-        g, h = _curvature(c, z)
-        e, v = torch.linalg.eigh(h)
-        step = (v @ ((g[:, None] @ v)[:, 0]/(e.abs().clamp(min=least)*(1 + damp)))[:, :, None])[:, :, 0]
+        step = _newton_step(*_curvature(c, z), damping, least)
         new = z.detach() - step
         ok = (f(new) < c).detach()[:, None]
-        z, damp = torch.where(ok, new, z.detach()), torch.where(ok, damp/5, damp*5).clamp(1e-6, 1e6)
+        z = torch.where(ok, new, z.detach())
+        damping = torch.where(ok, damping/5, damping*5).clamp(1e-6, 1e6)
     return z
+
+# %% ../../nbs/api/denoise/02_impute.ipynb #ca24c6de
+def _most_probable(v, steps=None): # a `RowView`
+    "The decoder's parameters at the latents that make the observed entries most probable"
+    newton = not v.lik.levels and v.mu.shape[1] <= 64  # a Hessian per row
+    if steps is None: steps = 40 if newton else 100
+    if not steps: return v.params
+    find = _by_newton if newton else _by_gradient
+    cost = _cost(v.model, v.lik, v.x, 0. if v.logvar is None else v.weight)
+    with torch.enable_grad(): z = find(cost, v.mu.float(), steps)
+    return v.model.decode(z)
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #1a1d26c1
 class Filled(Collect):
-    "Collects the rows with their missing entries filled, [rows, features], in the tensor's units"
-    def __init__(self, steps=None): store_attr() # as for `impute`
+    "Collects what is expected where an entry is missing, [rows, features] in the tensor's units, and NaN elsewhere"
+    def __init__(self,
+        steps=None, # of ascent, as for impute
+    ): store_attr()
+
     def extract(self, v):
-        x, z = v.x, v.mu.float()
-        if not missing(x).any(): return torch.full_like(x, math.nan, dtype=torch.float)  # NaN: stays as it is
-        lik, model = v.lik, v.model
-        newton = not lik.levels and z.shape[1] <= 64  # a Hessian per row
-        steps = self.steps if self.steps is not None else 40 if newton else 100
-        if steps:
-            with torch.enable_grad(): z = (_by_newton if newton else _by_gradient)(_cost(model, lik, x, 0. if v.logvar is None else v.weight), z, steps)
-        return lik.mean(model.decode(z) if steps else v.params).masked_fill(~missing(x), math.nan)
+        holes = missing(v.x)
+        if not holes.any(): return torch.full_like(v.x, math.nan, dtype=torch.float)
+        return v.lik.mean(_most_probable(v, self.steps)).masked_fill(~holes, math.nan)
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #b0b87493
 @patch
 def impute(self:VAELearner,
-    data,        # as for `denoise`
-    out=None,    # parquet file to write, in a stream; its path is then returned
-    steps=None,  # of ascent to the most probable latents; 0: the encoder's; default 40 (Newton's) for continuous columns, 100 for levels
-    expected=False, # expected values as floats instead of levels
-    absent=True, # a feature that is all middle level in an era is missing there
-):
-    "The data with its missing entries filled and all others as they were; same columns, index and dtypes"
+    data,                   # as for denoise
+    out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
+    steps:int|None=None,    # of ascent to the latents; 0: the encoder's; default 40 (Newton's), or 100 for levels
+    expected:bool=False,    # expected values as floats instead of levels
+    absent:bool=True,       # a feature that is all middle level in an era is missing there
+)->pd.DataFrame|Path: # same columns, index and dtypes as the data
+    "The data with its missing entries filled and all others as they were; `InputError` for a negative `steps`"
     if steps is not None and steps < 0: raise InputError(f'steps={steps} must not be negative')
-    return self.stream(data, Filled(steps), lambda p,m: _as_source(p, m, expected), out, absent)
+    frame = lambda piece, mean: replace_features(piece, mean, expected)
+    return self.stream(data, Filled(steps), frame, out, absent)

@@ -14,11 +14,16 @@ from .step import has_hooks
 import copy, torch, torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
+from fastcore.all import patch
 
-# %% ../../nbs/api/fast/02_inference.ipynb #c036
+# %% ../../nbs/api/fast/02_inference.ipynb #750d8cc5
 class InferenceLinear(nn.Module):
     "A linear layer by `product`, and the LeakyReLU behind it where there is one"
-    def __init__(self, weight, bias=None, slope=1.): # [out, in], [out]; slope 1: no activation
+    def __init__(self,
+        weight,    # [out, in]
+        bias=None, # [out]
+        slope=1.,  # of the LeakyReLU; 1: none
+    ):
         super().__init__()
         self.slope = slope
         self.weight, self.bias = (None if p is None else nn.Parameter(p.detach().clone()) for p in (weight, bias))
@@ -27,55 +32,74 @@ class InferenceLinear(nn.Module):
         if not torch.is_grad_enabled(): return product(x, self.weight, self.bias, self.slope)
         return F.leaky_relu(F.linear(x, self.weight, self.bias), self.slope)
 
-class ScaledRows:
-    "Rows as the first layer of an `inference_copy` takes them"
-    def __init__(self, scaling, x): # a `Scaling`; rows [rows, features] as the table has them
-        self.scaling, self.complete = scaling, no_missing(x)
-        if not scaling.left: self.values = scaling.scaler(x)
-        else: self.values = x.to(scaling.factor.dtype) if self.complete else torch.where(missing(x), scaling.fill, x)
-
-    def recon(self, lik, params, x): # likelihood, what the model says, the rows -> [rows]
-        "`lik.full_nll(params, x)`, sooner where the scaled rows serve for it"
-        if type(lik) is not MSE or not self.complete: return lik.full_nll(params, x)
-        return torch.linalg.vector_norm(self.scaling.error(params, self.values), dim=1)**2/x.shape[1]
-
-class FoldedScaler(nn.Module):
-    "What is left of a `Scaler` whose shift and scale a layer has taken over"
-    def __init__(self, scaling):
-        super().__init__()
-        self.scaling = scaling
-
-    def forward(self, x): return ScaledRows(self.scaling, x).values # [rows, features] as the table has them -> what the layer takes
-
-# %% ../../nbs/api/fast/02_inference.ipynb #35d92601
-@torch.no_grad()
-def _take_over(lin, scaling, n): # a layer whose first `n` inputs are features
-    w, b = scaling.fold(lin.weight[:, :n], lin.weight.new_zeros(len(lin.weight)) if lin.bias is None else lin.bias)
-    lin.weight, lin.bias = nn.Parameter(torch.cat([w, lin.weight[:, n:]], 1)), nn.Parameter(b)
-
-def _for_inference(m): # a module in evaluation mode, changed in place
+# %% ../../nbs/api/fast/02_inference.ipynb #a75a1fec
+def _fold_blocks(m): # a module in evaluation mode, changed in place
     "Its linear layers by `InferenceLinear`, norms and LeakyReLUs behind them included"
     for name, o in list(m.named_children()):
         if type(o) is nn.Linear: setattr(m, name, InferenceLinear(o.weight, o.bias))
         if not isinstance(o, nn.Sequential): continue
-        layers = list(o)
-        if len(layers) > 1 and isinstance(layers[0], nn.Linear) and isinstance(layers[1], nn.BatchNorm1d) and layers[1].track_running_stats:
-            layers[:2] = [fuse_linear_bn_eval(*layers[:2])]
-        if len(layers) > 1 and type(layers[0]) is nn.Linear and isinstance(layers[1], nn.LeakyReLU):
-            layers[:2] = [InferenceLinear(layers[0].weight, layers[0].bias, layers[1].negative_slope)]
+        first, *rest = *o, nn.Identity()  # something always follows
+        if isinstance(first, nn.Linear) and isinstance(rest[0], nn.BatchNorm1d) and rest[0].track_running_stats:
+            first = fuse_linear_bn_eval(first, rest.pop(0))
+        if type(first) is nn.Linear and isinstance(rest[0], nn.LeakyReLU):
+            first = InferenceLinear(first.weight, first.bias, rest.pop(0).negative_slope)
         o._modules.clear()
-        o.extend(l for l in layers if not isinstance(l, nn.Dropout))
-        _for_inference(o)
+        o.extend(l for l in (first, *rest) if not isinstance(l, (nn.Dropout, nn.Identity)))
+        _fold_blocks(o)
 
-def inference_copy(model): # `VAE` or `AE`; another model comes back as it is
+# %% ../../nbs/api/fast/02_inference.ipynb #9f4eb7f7
+class ScaledRows:
+    "Rows as the first layer of an `inference_copy` takes them"
+    def __init__(self,
+        scaling, # a `Scaling`
+        x,       # [rows, features] as the table has them
+    ):
+        self.scaling, self.complete = scaling, no_missing(x)
+        if not scaling.left: self.values = scaling.scaler(x)
+        else: self.values = x.to(scaling.factor.dtype) if self.complete else torch.where(missing(x), scaling.fill, x)
+
+# %% ../../nbs/api/fast/02_inference.ipynb #187e2ec1
+@patch
+def recon(self:ScaledRows,
+    lik,    # the likelihood
+    params, # what the model says of the rows
+    x,      # [rows, features] the rows themselves
+)->torch.Tensor: # [rows]
+    "The likelihood's `full_nll`, sooner where the scaled rows serve for it"
+    if type(lik) is not MSE or not self.complete: return lik.full_nll(params, x)
+    return torch.linalg.vector_norm(self.scaling.error(params, self.values), dim=1)**2/x.shape[1]
+
+# %% ../../nbs/api/fast/02_inference.ipynb #9ea72ec3
+class FoldedScaler(nn.Module):
+    "What is left of a `Scaler` whose shift and scale a layer has taken over"
+    def __init__(self,
+        scaling, # a `Scaling`
+    ):
+        super().__init__()
+        self.scaling = scaling
+
+    def forward(self, x): return ScaledRows(self.scaling, x).values # [rows, features] of a table -> floats
+
+# %% ../../nbs/api/fast/02_inference.ipynb #e8c221fd
+@torch.no_grad()
+def _fold_scaling(lin, scaling, n): # a layer whose first `n` inputs are features
+    "The layer takes over shift and scale of the rows"
+    bias = lin.weight.new_zeros(len(lin.weight)) if lin.bias is None else lin.bias
+    w, b = scaling.fold(lin.weight[:, :n], bias)
+    lin.weight, lin.bias = nn.Parameter(torch.cat([w, lin.weight[:, n:]], 1)), nn.Parameter(b)
+
+# %% ../../nbs/api/fast/02_inference.ipynb #f38ad434
+def inference_copy(
+    model, # `VAE` or `AE`; another model comes back as it is
+)->nn.Module:
     "A copy in evaluation mode, its norms and its scaling folded into the layers"
     if type(model) not in (VAE, AE) or any(map(has_hooks, model.modules())): return model
     m = copy.deepcopy(model).eval()
-    m.scaler, n = FoldedScaler(Scaling(m.scaler)), m.config.n_features
+    m.scaler = FoldedScaler(Scaling(m.scaler))
     first = [m.encoder[0][0]] if len(m.encoder) else [m.mu, getattr(m, 'logvar', None)]
     for lin in (*first, m.skip_in):
-        if lin is not None: _take_over(lin, m.scaler.scaling, n)
-    _for_inference(m)
+        if lin is not None: _fold_scaling(lin, m.scaler.scaling, m.config.n_features)
+    _fold_blocks(m)
     return m
 
 # %% ../../nbs/api/fast/02_inference.ipynb #40a5515f

@@ -5,51 +5,43 @@
 # %% auto #0
 __all__ = ['FusedAdam']
 
-# %% ../../nbs/api/fast/04_optimizer.ipynb #ee531729
+# %% ../../nbs/api/fast/04_optimizer.ipynb #380ff054
 import torch
 from fastcore.all import L, patch
 from fastai.optimizer import OptimWrapper, pytorch_hp_map
 
-# %% ../../nbs/api/fast/04_optimizer.ipynb #c006
+# %% ../../nbs/api/fast/04_optimizer.ipynb #bbcd681a
 class FusedAdam(OptimWrapper):
     "fastai's `Adam` by torch's fused kernel"
-    def __init__(self, params, # of the model, or lists of them
-                 lr, mom=.9, sqr_mom=.99, eps=1e-5, wd=.01): # as for fastai's `Adam`
+    def __init__(self,
+        params,     # of the model, or lists of them
+        lr,         # learning rate
+        mom=.9,     # decay of the mean of gradients
+        sqr_mom=.99,# decay of the mean of their squares
+        eps=1e-5,   # added to the root of the latter
+        wd=.01,     # weight decay, apart from the gradient
+    ):
         fused = all(p.device.type in ('cpu', 'cuda') for g in L(params) for p in L(g, use_list=True))
-        super().__init__(params, torch.optim.Adam, {k: v for k,v in pytorch_hp_map.items() if k != 'weight_decay'}, lr=lr, betas=(mom, sqr_mom), eps=eps, fused=fused or None)
+        names = {k: v for k,v in pytorch_hp_map.items() if k != 'weight_decay'}
+        super().__init__(params, torch.optim.Adam, names, lr=lr, betas=(mom, sqr_mom), eps=eps, fused=fused or None)
         for pg in self.opt.param_groups: pg['decay'] = wd
         self.fwd_map['decay'], self.bwd_map['wd'] = 'wd', 'decay'
 
-    @torch.no_grad()
-    def decay(self):
-        for pg in self.opt.param_groups:
-            ps = [p for p in pg['params'] if p.grad is not None and self.state[p].get('do_wd', True)] if pg['decay'] else []
-            if ps: torch._foreach_mul_(ps, 1 - pg['lr']*pg['decay'])
-
-    def step(self, closure=None):
-        self.decay()
-        o = self.opt
-        if closure or not o.defaults['fused'] or o._optimizer_step_pre_hooks or o._optimizer_step_post_hooks: return o.step(closure)
-        groups = [(pg, [p for p in pg['params'] if p.grad is not None]) for pg in o.param_groups]
-        made = all(o.state[p] for _,ps in groups for p in ps)  # the first step makes the state
-        if not made or len({(p.device, p.dtype) for _,ps in groups for p in ps}) > 1: return o.step()
-        for pg,ps in groups: self.update(pg, ps, [o.state[p] for p in ps])
-
-    @torch.no_grad()
-    def update(self, pg, ps, states): # a parameter group, its parameters with gradients, their state
-        avgs, sqrs, steps = ([s[k] for s in states] for k in ('exp_avg', 'exp_avg_sq', 'step'))
-        torch._foreach_add_(steps, 1)
-        torch._fused_adam_(ps, [p.grad for p in ps], avgs, sqrs, [], steps, lr=pg['lr'], beta1=pg['betas'][0], beta2=pg['betas'][1], weight_decay=0., eps=pg['eps'], amsgrad=False, maximize=False)
-
-    @property
-    def hypers(self): return [dict(lr=pg['lr'], mom=pg['betas'][0], sqr_mom=pg['betas'][1], eps=pg['eps'], wd=pg['decay']) for pg in self.opt.param_groups]
-
-    def zero_grad(self):
-        for pg in self.opt.param_groups:
-            for p in pg['params']: p.grad = None
-
-# %% ../../nbs/api/fast/04_optimizer.ipynb #6f9ddd36
+# %% ../../nbs/api/fast/04_optimizer.ipynb #781f4e9e
 @patch
-def set_hyper(self:FusedAdam, k, v): # a number, which schedules set in every batch, without the detour over lists
-    if not isinstance(v, (int, float)) or k not in ('lr', 'mom', 'wd'): return OptimWrapper.set_hyper(self, k, v)
-    for pg in self.opt.param_groups: pg.update(dict(betas=(v, pg['betas'][1])) if k == 'mom' else {self.bwd_map[k]: v})
+@torch.no_grad()
+def decay(self:FusedAdam):
+    "Weight decay, for the parameters that have it"
+    for pg in self.opt.param_groups:
+        if not pg['decay']: continue
+        ps = [p for p in pg['params'] if p.grad is not None and self.state[p].get('do_wd', True)]
+        if ps: torch._foreach_mul_(ps, 1 - pg['lr']*pg['decay'])
+
+# %% ../../nbs/api/fast/04_optimizer.ipynb #7290b3a1
+@patch
+def step(self:FusedAdam,
+    closure=None, # for torch's optimizer, which may ask for the loss again
+):
+    "Decay, then torch's own step"
+    self.decay()
+    return self.opt.step(closure)

@@ -5,96 +5,174 @@
 # %% auto #0
 __all__ = ['likelihoods', 'Likelihood', 'MSE', 'Gaussian', 'Student', 'Levels', 'Categorical', 'Ordinal', 'get_likelihood']
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c158babd
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #37790d80
 from ..core import InputError
-
 from .networks import no_missing, missing
 
 import math, torch
 import torch.nn.functional as F
 from torch import nn
+from fastcore.basics import patch
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c010
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #a5cbcf50
 class Likelihood(nn.Module):
-    "What a decoder's outputs `params` say about a row"
-    n_out, kld_weight, scale = 1, 1., 'standard' # outputs per feature; weight of KL and scaling that suit it
-    noise = None  # what `clean` takes the noise to be when nobody says
-    def __init__(self, n_features=1, levels=None): # columns; number of levels, or None
+    "What a decoder's outputs `params` say about a row; a subclass gives `entries`, `mean` and `sample`"
+    n_out = 1           # outputs of the decoder per feature
+    kld_weight = 1.     # weight of the KL term that suits it
+    scale = 'standard'  # scaling that suits it, a `kind` of `fit_scaler`
+    noise = None        # what `clean` takes the noise to be when nobody says
+    def __init__(self,
+        n_features:int=1,     # columns
+        levels:int|None=None, # number of levels, or None
+    ):
         super().__init__()
         self.levels, self.scaler = levels, None  # `vae_learner` gives it the model's scaler
 
-    def scaled(self, x): return self._fill(x) if self.scaler is None else self.scaler(x)
-    def error(self, params, x): # [rows, features] parameters less the scaled rows
-        return params.float() - self._fill(x) if self.scaler is None else self.scaler.error(params, x)
-    def unscaled(self, y): # in the table's units; of levels, no lower than the lowest and no higher than the highest
-        y = y if self.scaler is None else self.scaler.inverse(y)
-        return y.clamp(0, self.levels-1) if self.levels else y
-    def _fill(self, x): return x.float().masked_fill(missing(x), 0.)
-    def nll(self, params, x): return self.entries(params, x).sum(1) # -> [rows], nats
-    def clean(self, params, x, noise): return self.mean(params) # -> [rows, features]
-    def tail_probability(self, params, x): # [rows, features] probability of what was observed, or of anything further off; 0 where missing
-        return torch.where(missing(x), 0., (-self.entries(params, x)).exp())
-    def missing_factor(self, x): return x.shape[1]/(~missing(x)).sum(1).clamp(min=1) # [rows] all entries over observed ones
-    def full_nll(self, params, x): # `nll` scaled up from the observed entries to all, so that rows with holes compare with others
-        return self.nll(params, x) * self.missing_factor(x)
+    def nll(self, params, x): # [rows], nats
+        return self.entries(params, x).sum(1)
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c012
+    def clean(self, params, x, noise): # [rows, features] in the table's units
+        return self.mean(params)
+
+    def tail_probability(self, params, x): # [rows, features] of what was observed, or of anything further off
+        return torch.where(missing(x), 0., (-self.entries(params, x)).exp())
+
+    def missing_factor(self, x): # [rows] all entries over observed ones
+        return x.shape[1]/(~missing(x)).sum(1).clamp(min=1)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #bc75d72d
+@patch
+def scaled(self:Likelihood,
+    x, # [rows, features] as the table has it
+)->torch.Tensor: # [rows, features]
+    "The rows in the units of the decoder, 0 or the scaler's fill where missing"
+    return x.float().masked_fill(missing(x), 0.) if self.scaler is None else self.scaler(x)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #cdb0bdde
+@patch
+def unscaled(self:Likelihood,
+    y, # [rows, features] scaled
+)->torch.Tensor: # [rows, features]
+    "Rows in the table's units; of levels, no lower than the lowest and no higher than the highest"
+    if self.scaler is not None: y = self.scaler.inverse(y)
+    return y.clamp(0, self.levels-1) if self.levels else y
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #a76c9a57
+@patch
+def error(self:Likelihood,
+    params, # [rows, features] decoder outputs
+    x,      # [rows, features] as the table has it
+)->torch.Tensor: # [rows, features]
+    "The outputs less the scaled rows"
+    return params.float() - self.scaled(x) if self.scaler is None else self.scaler.error(params, x)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #46e4e4f8
+@patch
+def full_nll(self:Likelihood,
+    params, # [rows, features(, n_out)] decoder outputs
+    x,      # [rows, features] as the table has it
+)->torch.Tensor: # [rows] nats
+    "`nll` scaled up from the observed entries to all, so that rows with holes compare with others"
+    return self.nll(params, x) * self.missing_factor(x)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #dc96bc90
 class MSE(Likelihood):
     "Mean squared error over a row's observed features"
     kld_weight, scale = .00025, 'unit'
-    def entries(self, params, x): # [rows, features] both -> [rows, features]
+    def entries(self, params, x): # [rows, features]
         n = (~missing(x)).sum(1, keepdim=True).clamp(min=1)
         return (self.error(params, x)**2).masked_fill(missing(x), 0.) / n
 
-    def nll(self, params, x):
-        if x.device.type == 'cpu' and no_missing(x): return torch.linalg.vector_norm(self.error(params, x), dim=1)**2/x.shape[1]
-        return super().nll(params, x)
+    def nll(self, params, x): # [rows]; without holes, in one pass
+        if x.device.type != 'cpu' or not no_missing(x): return super().nll(params, x)
+        return torch.linalg.vector_norm(self.error(params, x), dim=1)**2/x.shape[1]
 
     def missing_factor(self, x): return 1. # a mean already
     def mean(self, params): return self.unscaled(params.float())
     def sample(self, params, generator=None): return self.mean(params)
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c015
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #55843065
 class Gaussian(Likelihood):
     "Normal distribution around the decoder's output; one calibrated variance per feature"
     noise = .5
-    def __init__(self, n_features=1, levels=None, momentum=.1, floor=1e-5): # floor: smallest variance, in scaled units
+    def __init__(self,
+        n_features:int=1,     # columns
+        levels:int|None=None, # number of levels, or None
+        momentum:float=.1,    # weight of a batch in the running variance
+        floor:float=1e-5,     # smallest variance, in scaled units
+    ):
         super().__init__(n_features, levels)
         self.momentum, self.floor = momentum, floor
         self.register_buffer('var', torch.ones(n_features))
 
-    @torch.no_grad()
-    def update_variance(self, se, seen): # squared errors and where they count, [rows, features]
-        n = seen.sum(0)
-        v = se.masked_fill(~seen, 0.).sum(0) / n.clamp(min=1)
-        v, n = (v, n) if len(self.var) > 1 else (((v*n).sum() / n.sum().clamp(min=1))[None], n.sum()[None])
-        self.var.lerp_(torch.where(n > 0, v.clamp(min=self.floor), self.var), self.momentum)
-
-    def entries(self, params, x):
+    def entries(self, params, x): # [rows, features] nats
         seen, se = ~missing(x), self.error(params, x)**2
         if self.training: self.update_variance(se, seen)
         return (.5*(se/self.var + self.var.log() + math.log(2*math.pi))).masked_fill(~seen, 0.)
 
     def mean(self, params): return self.unscaled(params.float())
-    def sample(self, params, generator=None):
+    def sample(self, params, generator=None): # [rows, features] in the table's units
         e = torch.randn(params.shape, generator=generator).to(params.device)
         return self.unscaled(params.float() + self.var.sqrt()*e)
 
-    def distance(self, params, x): return self.error(params, x).abs()/self.var.sqrt() # in standard deviations
-    def tail_probability(self, params, x): return torch.erfc(self.distance(params, x)/2**.5).masked_fill(missing(x), 0.)
-    def clean(self, params, x, noise): # noise: standard deviation of what was added, in scaled units
-        trust = (self.var/(self.var + noise**2)).expand(x.shape).masked_fill(missing(x), 0.)
-        return self.unscaled(torch.lerp(params.float(), self.scaled(x), trust))
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #dd9b3329
+@patch
+@torch.no_grad()
+def update_variance(self:Gaussian,
+    se,   # [rows, features] squared errors
+    seen, # [rows, features] bool, where they count
+):
+    "Move the running variance towards that of a batch"
+    n = seen.sum(0)
+    v = se.masked_fill(~seen, 0.).sum(0) / n.clamp(min=1)
+    if len(self.var) == 1:  # one variance for all columns
+        v = ((v*n).sum() / n.sum().clamp(min=1))[None]
+        n = n.sum()[None]
+    self.var.lerp_(torch.where(n > 0, v.clamp(min=self.floor), self.var), self.momentum)
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #31576cc0
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #65b96e23
+@patch
+def distance(self:Gaussian,
+    params, # [rows, features] decoder outputs
+    x,      # [rows, features] as the table has it
+)->torch.Tensor: # [rows, features] standard deviations
+    "How far from its expected value each entry lies"
+    return self.error(params, x).abs()/self.var.sqrt()
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #afb2633d
+@patch
+def tail_probability(self:Gaussian,
+    params, # [rows, features] decoder outputs
+    x,      # [rows, features] as the table has it
+)->torch.Tensor: # [rows, features] 0..1; 0 where missing
+    "Probability of what was observed, or of anything further off"
+    return torch.erfc(self.distance(params, x)/2**.5).masked_fill(missing(x), 0.)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #4d9ddff5
+@patch
+def clean(self:Gaussian,
+    params,      # [rows, features] decoder outputs
+    x,           # [rows, features] as the table has it
+    noise:float, # standard deviation of what was added, in scaled units
+)->torch.Tensor: # [rows, features] in the table's units
+    "The expected row, given the decoder's outputs and a noisy row"
+    trust = (self.var/(self.var + noise**2)).expand(x.shape).masked_fill(missing(x), 0.)
+    return self.unscaled(torch.lerp(params.float(), self.scaled(x), trust))
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #215c90dd
 class Student(Gaussian):
     "Student's t around the decoder's output; one calibrated scale per feature, `var` its square"
-    def __init__(self, n_features=1, levels=None, df=5, **kwargs): # df: degrees of freedom, a whole number above 2
+    def __init__(self,
+        n_features:int=1,     # columns
+        levels:int|None=None, # number of levels, or None
+        df:int=5,             # degrees of freedom, a whole number above 2, else an InputError
+        **kwargs              # momentum and floor, as for Gaussian
+    ):
         super().__init__(n_features, levels, **kwargs)
         if df != int(df) or df <= 2: raise InputError(f'df={df}: the degrees of freedom must be a whole number above 2')
         self.df = int(df)
 
-    def entries(self, params, x):
+    def entries(self, params, x): # [rows, features] nats
         seen, se, v = ~missing(x), self.error(params, x)**2, self.df
         if self.training: self.update_variance(se*(v+1)/(v + se.detach()/self.var), seen)
         c = math.lgamma((v+1)/2) - math.lgamma(v/2) - .5*math.log(v*math.pi)
@@ -104,82 +182,116 @@ class Student(Gaussian):
         v = self.df
         return (8*v+1)/(8*v+3)*(v*torch.log1p(super().distance(params, x)**2/v)).sqrt()
 
-    def sample(self, params, generator=None):
-        e = torch.randn(1 + self.df, *params.shape, generator=generator).to(params.device)
-        return self.unscaled(params.float() + self.var.sqrt()*e[0]/(e[1:]**2).mean(0).sqrt())
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #ba27dbc3
+@patch
+def sample(self:Student,
+    params,         # [rows, features] decoder outputs
+    generator=None, # torch.Generator of the CPU
+)->torch.Tensor: # [rows, features] in the table's units
+    "A normal draw over the root of a chi-squared one"
+    e = torch.randn(1 + self.df, *params.shape, generator=generator).to(params.device)
+    return self.unscaled(params.float() + self.var.sqrt()*e[0]/(e[1:]**2).mean(0).sqrt())
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c019
-def _posterior_mean(log_p, x, noise, levels): # log_p: [rows, features, levels]; noise: share of entries replaced by a level drawn at random
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #4ecf3b1f
+def _posterior_mean(log_p, x, noise, levels):
     "Expected level by Bayes' rule, given the model's distribution and what was observed"
-    p, where = log_p.exp(), x.long().clamp(min=0)[..., None]
+    p = log_p.exp()
+    observed = x.long().clamp(min=0)
     mean = p @ torch.arange(levels, device=x.device).float()
-    own = (1-noise)*p.gather(-1, where)[..., 0].clamp(min=1e-30)  # the observed level, had no noise replaced it
-    return torch.where(missing(x), mean, (noise/levels*mean + own*where[..., 0])/(noise/levels + own))
+    kept = (1-noise)*p.gather(-1, observed[..., None])[..., 0].clamp(min=1e-30)  # not replaced, and observed
+    return torch.where(missing(x), mean, (noise/levels*mean + kept*observed) / (noise/levels + kept))
 
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #9d535db2
 class Levels(Likelihood):
     "A distribution over levels; a subclass gives `log_probs(params)`, [rows, features, levels]"
     noise = .1
-    def __init__(self, n_features=1, levels=5):
+    def __init__(self,
+        n_features:int=1, # columns
+        levels:int=5,     # number of levels; None is an InputError
+    ):
         super().__init__(n_features, levels)
-        if not levels: raise InputError(f"likelihood='{type(self).__name__.lower()}' is for tables of levels: use 'gaussian' for continuous columns")
+        if not levels:
+            raise InputError(f"likelihood='{type(self).__name__.lower()}' is for tables of levels: "
+                             "use 'gaussian' for continuous columns")
 
-    def mean(self, params): return self.log_probs(params).exp() @ torch.arange(self.levels, device=params.device).float()
-    def clean(self, params, x, noise): return _posterior_mean(self.log_probs(params), x, noise, self.levels)
+    def mean(self, params): # [rows, features] expected level
+        return self.log_probs(params).exp() @ torch.arange(self.levels, device=params.device).float()
 
+    def clean(self, params, x, noise): # noise: fraction of entries replaced by a level drawn at random
+        return _posterior_mean(self.log_probs(params), x, noise, self.levels)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #0fd3a680
 class Categorical(Levels):
     "A free distribution over the levels of each feature"
-    def __init__(self, n_features=1, levels=5):
+    def __init__(self,
+        n_features:int=1, # columns
+        levels:int=5,     # number of levels; None is an InputError
+    ):
         super().__init__(n_features, levels)
         self.n_out = levels
 
     def log_probs(self, params): return params.float().log_softmax(-1)
-    def entries(self, params, x): # [rows, features, levels], [rows, features] -> [rows, features]
-        return F.cross_entropy(params.float().flatten(0, 1), x.flatten().long(), ignore_index=-1, reduction='none').view(x.shape)
+    def entries(self, params, x): # [rows, features] nats
+        logits, target = params.float().flatten(0, 1), x.flatten().long()
+        return F.cross_entropy(logits, target, ignore_index=-1, reduction='none').view(x.shape)
 
     def sample(self, params, generator=None): # the largest of logits plus Gumbel noise is a draw
         u = torch.rand(params.shape, generator=generator).clamp(1e-20).to(params.device)
         return (params.float() - (-u.log()).log()).argmax(-1).to(torch.int8)
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c022
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #dd823401
+def _log_diff_sigmoid(a, b):
+    "Logarithm of `sigmoid(a) - sigmoid(b)`, exact in the tails; `a` > `b`"
+    return F.logsigmoid(a) + F.logsigmoid(-b) + (-torch.expm1(b - a)).log()
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #a9a77bee
 class Ordinal(Levels):
     "A cumulative logit model of the ordered levels of each feature; thresholds are learned"
-    def __init__(self, n_features=1, levels=5):
+    def __init__(self,
+        n_features:int=1, # columns
+        levels:int=5,     # number of levels; None is an InputError
+    ):
         super().__init__(n_features, levels)
-        p = torch.arange(1, levels)/levels  # start from equal shares
+        p = torch.arange(1, levels)/levels  # at the start, all levels are as likely
         c = (p/(1-p)).log()
         self.first = nn.Parameter(c[0].repeat(n_features))
         self.gaps = nn.Parameter(c.diff().expm1().log().repeat(n_features, 1))
 
-    @property
-    def cuts(self): # [features, levels + 1]
-        c = torch.cat([self.first[:, None], self.first[:, None] + F.softplus(self.gaps).cumsum(1)], 1)
-        return F.pad(F.pad(c, (1, 0), value=-40.), (0, 1), value=40.)
+    def log_probs(self, params): # [rows, features, levels]
+        u = self.thresholds - params.float().clamp(-30, 30)[..., None]
+        return _log_diff_sigmoid(u[..., 1:], u[..., :-1])
 
-    def log_probs(self, params): # [rows, features] -> [rows, features, levels]
-        u = self.cuts - params.float().clamp(-30, 30)[..., None]
-        upper, lower = u[..., 1:], u[..., :-1]
-        return F.logsigmoid(upper) + F.logsigmoid(-lower) + (-torch.expm1(lower - upper)).log()  # log of a difference of sigmoids
+    def entries(self, params, x): # [rows, features] nats
+        level, column = x.long().clamp(min=0), torch.arange(x.shape[1], device=x.device)
+        c, eta = self.thresholds, params.float().clamp(-30, 30)
+        return -_log_diff_sigmoid(c[column, level+1] - eta, c[column, level] - eta).masked_fill(missing(x), 0.)
 
-    def entries(self, params, x):
-        l = x.long().clamp(min=0)
-        c, eta = self.cuts, params.float().clamp(-30, 30)
-        col = torch.arange(x.shape[1], device=x.device)
-        upper, lower = c[col, l+1] - eta, c[col, l] - eta
-        return -(F.logsigmoid(upper) + F.logsigmoid(-lower) + (-torch.expm1(lower - upper)).log()).masked_fill(missing(x), 0.)
-
-    def sample(self, params, generator=None):
+    def sample(self, params, generator=None): # [rows, features] int8
         u = torch.rand(params.shape, generator=generator).to(params.device)
         return (u[..., None] > self.log_probs(params).exp().cumsum(-1)[..., :-1]).sum(-1).to(torch.int8)
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #c025
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #ce9ced48
+@patch(as_prop=True)
+def thresholds(self:Ordinal)->torch.Tensor: # [features, levels + 1], from -40 to 40
+    "The thresholds of each feature, with one below and one above all others"
+    first = self.first[:, None]
+    c = torch.cat([first, first + F.softplus(self.gaps).cumsum(1)], 1)
+    return F.pad(F.pad(c, (1, 0), value=-40.), (0, 1), value=40.)
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #80578826
 likelihoods = dict(mse=MSE, gaussian=Gaussian, student=Student, categorical=Categorical, ordinal=Ordinal)
 
-def get_likelihood(likelihood,   # name, class or object; None: categorical for levels, gaussian for continuous columns
-                   n_features=1, # columns
-                   levels=None,  # number of levels, or None
-                  )->Likelihood:
-    "The likelihood of that name; `InputError` lists the names"
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #c4e9c2dd
+def get_likelihood(
+    likelihood,           # name, class or object; None: categorical for levels, gaussian for continuous columns
+    n_features:int=1,     # columns
+    levels:int|None=None, # number of levels, or None
+)->Likelihood:
+    "The likelihood of that name; an unknown one is an `InputError` that lists the names"
     if isinstance(likelihood, Likelihood): return likelihood
     if likelihood is None: likelihood = 'categorical' if levels else 'gaussian'
-    if isinstance(likelihood, str) and likelihood not in likelihoods: raise InputError(f"likelihood='{likelihood}' is unknown: use one of {', '.join(likelihoods)}")
-    return (likelihoods[likelihood] if isinstance(likelihood, str) else likelihood)(n_features, levels)
+    if isinstance(likelihood, str):
+        if likelihood not in likelihoods:
+            raise InputError(f"likelihood='{likelihood}' is unknown: use one of {', '.join(likelihoods)}")
+        likelihood = likelihoods[likelihood]
+    return likelihood(n_features, levels)

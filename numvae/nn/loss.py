@@ -5,47 +5,75 @@
 # %% auto #0
 __all__ = ['kl_terms', 'kl_divergence', 'VAELoss']
 
-# %% ../../nbs/api/nn/02_loss.ipynb #1a283324
+# %% ../../nbs/api/nn/02_loss.ipynb #0b3094fb
 from .likelihoods import get_likelihood
 
 import torch
 from torch import nn
+from fastcore.basics import patch
 
-# %% ../../nbs/api/nn/02_loss.ipynb #c006
-def kl_terms(mu,     # [rows, latent_dim]
-             logvar, # [rows, latent_dim], or None for an autoencoder
-            )->torch.Tensor: # [rows, latent_dim], nats
+# %% ../../nbs/api/nn/02_loss.ipynb #d23863c2
+def kl_terms(
+    mu,     # [rows, latent_dim]
+    logvar, # [rows, latent_dim], or None for an autoencoder
+)->torch.Tensor: # [rows, latent_dim], nats
     "KL divergence of N(mu, exp(logvar)) from N(0, I), per row and latent"
     if logvar is None: return torch.zeros_like(mu, dtype=torch.float)
     mu, logvar = mu.float(), logvar.float()
     return -.5 * (1 + logvar - mu**2 - logvar.exp())
 
-def kl_divergence(mu, logvar)->torch.Tensor: # as for `kl_terms` -> [rows], nats
+# %% ../../nbs/api/nn/02_loss.ipynb #041f37dd
+def kl_divergence(
+    mu,     # [rows, latent_dim]
+    logvar, # [rows, latent_dim], or None for an autoencoder
+)->torch.Tensor: # [rows], nats
     "KL divergence of N(mu, exp(logvar)) from N(0, I), per row"
     return kl_terms(mu, logvar).sum(1)
 
-# %% ../../nbs/api/nn/02_loss.ipynb #c028
+# %% ../../nbs/api/nn/02_loss.ipynb #8b3045ad
 class VAELoss(nn.Module):
     "recon + kld_weight * kld, averaged over the rows of a batch"
     def __init__(self,
         likelihood='mse', # name or object
-        kld_weight=None,  # weight of the KL term; default: the likelihood's own (mse .00025, else 1)
-        reduction='mean', # 'mean' over rows, 'sum', or 'none'
+        kld_weight:float|None=None, # weight of the KL term; default: the likelihood's own (mse .00025, else 1)
+        reduction:str='mean', # 'mean' over rows, 'sum', or 'none'
     ):
         super().__init__()
-        self.likelihood, self.reduction = get_likelihood(likelihood, levels=5 if likelihood in ('categorical', 'ordinal') else None), reduction
-        self.kld_weight, self.kl_scale = self.likelihood.kld_weight if kld_weight is None else float(kld_weight), 1.
-        self.penalty = None  # for the next call: what takes the place of kld, a function of the KL terms [rows, latent_dim]
+        levels = 5 if likelihood in ('categorical', 'ordinal') else None
+        self.likelihood, self.reduction = get_likelihood(likelihood, levels=levels), reduction
+        self.kld_weight = self.likelihood.kld_weight if kld_weight is None else float(kld_weight)
+        # both for the next call only
+        self.kl_scale = 1.   # a factor beside the weight
+        self.penalty = None  # a function of the KL terms [rows, latent_dim], in the place of their sum
 
-    def cost(self, kl): # KL terms [rows, latent_dim] -> [rows], with all weights
-        cost = self.kl_scale*self.kld_weight*(kl.sum(1) if self.penalty is None else self.penalty(kl))
-        self.kl_scale, self.penalty = 1., None
-        return cost
+# %% ../../nbs/api/nn/02_loss.ipynb #58517b1a
+@patch
+def cost(self:VAELoss,
+    kl, # [rows, latent_dim] KL terms, nats
+)->torch.Tensor: # [rows]
+    "What the KL terms add to the loss, with all weights"
+    total = kl.sum(1) if self.penalty is None else self.penalty(kl)
+    cost = self.kl_scale*self.kld_weight*total
+    self.kl_scale, self.penalty = 1., None
+    return cost
 
-    def forward(self, pred, x): # the model's tuple, the batch
-        recon, kl = self.likelihood.nll(pred[0], x), kl_terms(*(*pred, None)[1:3])  # an autoencoder has no logvar
-        self.recon, self.kld = recon.detach(), kl.detach().sum(1)
-        loss = recon + self.cost(kl)
-        return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
+# %% ../../nbs/api/nn/02_loss.ipynb #60d18e1f
+@patch
+def forward(self:VAELoss,
+    pred, # the model's tuple: (params, mu, logvar), or (params, z) of an autoencoder
+    x,    # [rows, features] the batch, as the table has it
+)->torch.Tensor: # a number, or [rows] if reduction is 'none'
+    "The loss of a batch; leaves its two terms in `recon` and `kld`, each [rows]"
+    params, mu, logvar = (*pred, None)[:3]
+    recon, kl = self.likelihood.nll(params, x), kl_terms(mu, logvar)
+    self.recon, self.kld = recon.detach(), kl.detach().sum(1)
+    loss = recon + self.cost(kl)
+    return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
 
-    def decodes(self, pred): return self.likelihood.mean(pred[0])
+# %% ../../nbs/api/nn/02_loss.ipynb #0d32d624
+@patch
+def decodes(self:VAELoss,
+    pred, # the model's tuple
+)->torch.Tensor: # [rows, features] in the table's units
+    "The expected rows, for fastai's `show_results`"
+    return self.likelihood.mean(pred[0])

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LOGVAR_RANGE', 'missing', 'no_missing', 'Scaler', 'fit_scaler', 'VAEConfig', 'cond_dims', 'cond_dim',
-           'ConditionEmbedding', 'block', 'Encoder', 'Decoder', 'VAE', 'init_linear_skip', 'AE', 'n_params',
-           'numerai_vae', 'dynamic_ae', 'dynamic_vae']
+           'ConditionEmbedding', 'block', 'Encoder', 'Decoder', 'EncoderDecoder', 'VAE', 'init_linear_skip', 'AE',
+           'n_params', 'numerai_vae', 'dynamic_ae', 'dynamic_vae']
 
-# %% ../../nbs/api/nn/00_networks.ipynb #354be0a3
+# %% ../../nbs/api/nn/00_networks.ipynb #0ce382f8
 from ..core import InputError
 
 from dataclasses import dataclass, field
@@ -15,84 +15,112 @@ from numbers import Integral
 
 import torch
 from torch import nn
+from fastcore.basics import patch
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c006
-def missing(x # [rows, features], int8 levels or floats
-           )->torch.Tensor: # [rows, features] bool
+# %% ../../nbs/api/nn/00_networks.ipynb #f0c0852e
+def missing(
+    x, # [rows, features] int8 levels or floats
+)->torch.Tensor: # [rows, features] bool
     "Where a batch has no value: -1 among levels, NaN among floats"
     return x.isnan() if x.is_floating_point() else x < 0
 
-def no_missing(x): # as for `missing`
-    "Whether nothing is missing: the least of levels is -1, that of floats NaN, where something is"
+def no_missing(
+    x, # [rows, features] int8 levels or floats
+)->bool:
+    "Whether a batch has a value everywhere"
     if not x.numel(): return True
-    least = x.amin()
-    return not (least.isnan() if x.is_floating_point() else least < 0)
+    smallest = x.amin()
+    return not (smallest.isnan() if x.is_floating_point() else smallest < 0)
 
-
-# %% ../../nbs/api/nn/00_networks.ipynb #c007
+# %% ../../nbs/api/nn/00_networks.ipynb #e49a2dc6
 class Scaler(nn.Module):
     "Cast and scale a batch; missing entries become `fill`"
-    def __init__(self, n_features): # columns
+    def __init__(self,
+        n_features:int, # columns
+    ):
         super().__init__()
-        for k,v in dict(shift=0., scale=1., fill=0.).items(): self.register_buffer(k, torch.full((n_features,), v))
+        for name,value in dict(shift=0., scale=1., fill=0.).items():
+            self.register_buffer(name, torch.full((n_features,), value))
 
-    def forward(self, x): # [rows, features], as the table has it
+    def forward(self,
+        x, # [rows, features] as the table has it
+    )->torch.Tensor: # [rows, features] scaled
         y = torch.sub(x, self.shift).div_(self.scale)
-        return y if x.device.type == 'cpu' and no_missing(x) else torch.where(missing(x), self.fill, y)
+        if x.device.type == 'cpu' and no_missing(x): return y
+        return torch.where(missing(x), self.fill, y)
 
-    def inverse(self, y): return y*self.scale + self.shift # back to the table's units
+# %% ../../nbs/api/nn/00_networks.ipynb #106acdac
+@patch
+def inverse(self:Scaler,
+    y, # [rows, features] scaled
+)->torch.Tensor: # [rows, features] in the table's units
+    "Back to the table's units"
+    return y*self.scale + self.shift
 
-    def error(self, params, x): # [rows, features] a network's outputs; the rows as the table has them
-        "The outputs less the scaled rows; where nothing is missing and nothing to shift, in one pass"
-        if x.device.type != 'cpu' or self.shift.any() or not no_missing(x): return params.float() - self(x)
-        return torch.addcmul(params.float(), x.to(self.scale.dtype), -1/self.scale)
+# %% ../../nbs/api/nn/00_networks.ipynb #235c022e
+@patch
+def error(self:Scaler,
+    params, # [rows, features] a network's outputs
+    x,      # [rows, features] as the table has it
+)->torch.Tensor: # [rows, features] scaled
+    "The outputs less the scaled rows"
+    if x.device.type != 'cpu' or self.shift.any() or not no_missing(x): return params.float() - self(x)
+    return torch.addcmul(params.float(), x.to(self.scale.dtype), -1/self.scale)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c009
+# %% ../../nbs/api/nn/00_networks.ipynb #715f212f
 def _moments(x, rows=2**16):
     "Mean and standard deviation of each column, NaN left out, in float64 and in blocks"
-    n = s = q = 0
-    for b in x.split(rows) if isinstance(x, torch.Tensor) else x:
-        ok, b = ~b.isnan(), b.double().nan_to_num()
-        n, s, q = n + ok.sum(0), s + b.sum(0), q + (b*b).sum(0)
-    mean = s / n.clamp(min=1)
-    return mean, (q/n.clamp(min=1) - mean**2).clamp(min=0).sqrt()
+    n = total = squares = 0
+    for part in x.split(rows) if isinstance(x, torch.Tensor) else x:
+        values = part.double().nan_to_num()
+        n = n + (~part.isnan()).sum(0)
+        total = total + values.sum(0)
+        squares = squares + (values*values).sum(0)
+    mean = total / n.clamp(min=1)
+    return mean, (squares/n.clamp(min=1) - mean**2).clamp(min=0).sqrt()
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c010
-def fit_scaler(scaler, # `Scaler` to set
-               x,      # [rows, features] training rows, or blocks of them
-               levels, # number of levels, or None
-               kind='standard' # 'standard', 'unit' (levels to 0..1) or None (as it is)
-              )->Scaler:
-    "Set a scaler for a table"
-    if kind not in ('standard', 'unit', None): raise InputError(f"scale='{kind}' is unknown: use 'standard', 'unit' or None")
-    if kind is None: shift, scale, fill = 0., 1., 0.
-    elif levels: shift, scale, fill = (0., levels-1., .5) if kind == 'unit' else ((levels-1)/2, ((levels**2-1)/12)**.5, 0.)
-    else: shift, scale, fill = *_standard(x), 0.
-    for b,v in zip((scaler.shift, scaler.scale, scaler.fill), (shift, scale, fill)): b.copy_(torch.as_tensor(v))
-    return scaler
-
-# %% ../../nbs/api/nn/00_networks.ipynb #c011
 def _standard(x):
     "Shift and scale of continuous columns; a constant column keeps its scale"
     mean, std = _moments(x)
-    least = torch.maximum(1e-6*mean.abs(), 1e-9*std.median()).clamp(min=1e-30)  # below it, a column varies by rounding alone
-    return mean, torch.where(std > least, std, torch.ones_like(std))
+    rounding = torch.maximum(1e-6*mean.abs(), 1e-9*std.median()).clamp(min=1e-30)
+    return mean, torch.where(std > rounding, std, torch.ones_like(std))
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c014
+# %% ../../nbs/api/nn/00_networks.ipynb #71ef03bd
+def _scaling(x, levels, kind):
+    "Shift, scale and fill"
+    if kind is None: return 0., 1., 0.
+    if not levels: return *_standard(x), 0.
+    if kind == 'unit': return 0., levels-1., .5
+    return (levels-1)/2, ((levels**2-1)/12)**.5, 0.
+
+def fit_scaler(
+    scaler,          # Scaler to set
+    x,               # [rows, features] training rows, or blocks of them
+    levels:int|None, # number of levels, or None
+    kind:str|None='standard', # 'standard', 'unit' (levels to 0..1) or None (as it is)
+)->Scaler: # the same one, set
+    "Set a scaler for a table; an unknown `kind` is an `InputError`"
+    if kind not in ('standard', 'unit', None):
+        raise InputError(f"scale='{kind}' is unknown: use 'standard', 'unit' or None")
+    buffers = scaler.shift, scaler.scale, scaler.fill
+    for buffer,value in zip(buffers, _scaling(x, levels, kind)): buffer.copy_(torch.as_tensor(value))
+    return scaler
+
+# %% ../../nbs/api/nn/00_networks.ipynb #b575caee
 @dataclass
 class VAEConfig:
-    "What a `VAE` or `AE` looks like"
-    n_features: int          # columns of the table
-    latent_dim: int = 32     # latent variables
+    "What a `VAE` or `AE` looks like; sizes or names that cannot be are an `InputError`"
+    n_features: int             # columns of the table
+    latent_dim: int = 32        # latent variables
     hidden: list = field(default_factory=lambda: [256]) # sizes of the encoder's hidden layers, from the input
-    decoder: list|None = None# sizes of the decoder's hidden layers, from the latent; default: the encoder's, mirrored
-    n_out: int = 1           # decoder outputs per feature (the likelihood's `n_out`)
-    act: str = 'LeakyReLU'   # activation, a class of `torch.nn`
-    norm: str|None = 'batch' # 'batch', 'layer' or None
-    dropout: float = 0.      # share of hidden units dropped in training
+    decoder: list|None = None   # sizes of the decoder's hidden layers; default: the encoder's, mirrored
+    n_out: int = 1              # decoder outputs per feature (the likelihood's n_out)
+    act: str = 'LeakyReLU'      # activation, a class of torch.nn
+    norm: str|None = 'batch'    # 'batch', 'layer' or None
+    dropout: float = 0.         # fraction of hidden units dropped in training
     latent_linear: bool = False # a plain linear layer between latent and decoder
     output_block: bool = False  # norm and activation after the last layer too
-    skip: bool = False       # linear layers beside encoder and decoder
+    skip: bool = False          # linear layers beside encoder and decoder
     cond: list = field(default_factory=list) # number of values of each condition
 
     def __post_init__(self):
@@ -100,197 +128,320 @@ class VAEConfig:
         self.decoder = self.hidden[::-1] if self.decoder is None else list(self.decoder)
         _check_config(self)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c015
+# %% ../../nbs/api/nn/00_networks.ipynb #52d1a2a7
+_norms = {'batch': nn.BatchNorm1d, 'layer': nn.LayerNorm, None: None}
+
 def _check_config(c):
     "Sizes are positive, names are known"
     sizes = [c.n_features, c.latent_dim, c.n_out, *c.hidden, *c.decoder, *c.cond]
-    if not all(isinstance(o, Integral) and o > 0 for o in sizes): raise InputError(f'layer sizes must be positive integers, not {sizes}')
+    if not all(isinstance(o, Integral) and o > 0 for o in sizes):
+        raise InputError(f'layer sizes must be positive integers, not {sizes}')
     if not 0 <= c.dropout < 1: raise InputError(f'dropout={c.dropout} must lie in 0..1')
     if c.norm not in _norms: raise InputError(f"norm='{c.norm}' is unknown: use one of {list(_norms)}")
-    if not (isinstance(c.act, str) and isinstance(getattr(nn, c.act, None), type)): raise InputError(f"act='{c.act}' is no class of torch.nn, such as 'LeakyReLU' or 'SiLU'")
+    if not (isinstance(c.act, str) and isinstance(getattr(nn, c.act, None), type)):
+        raise InputError(f"act='{c.act}' is no class of torch.nn, such as 'LeakyReLU' or 'SiLU'")
 
-_norms = {'batch': nn.BatchNorm1d, 'layer': nn.LayerNorm, None: None}
+# %% ../../nbs/api/nn/00_networks.ipynb #25d2e8ba
+def cond_dims(
+    config, # VAEConfig
+)->list: # of int, one per condition
+    "How many learned numbers stand for each condition"
+    return [min(16, n) for n in config.cond]
 
-# %% ../../nbs/api/nn/00_networks.ipynb #5a5661c1
-def cond_dims(c): return [min(16, n) for n in c.cond] # of a `VAEConfig`: numbers that stand for each condition
-def cond_dim(c): return sum(cond_dims(c))
+def cond_dim(
+    config, # VAEConfig
+)->int:
+    "How many learned numbers stand for all conditions together"
+    return sum(cond_dims(config))
 
+# %% ../../nbs/api/nn/00_networks.ipynb #2917ba26
 class ConditionEmbedding(nn.Module):
-    "Codes [rows, conditions] to learned numbers [rows, cond_dim]"
-    def __init__(self, c, drop=.1): # `VAEConfig`; share of training rows that are not told
+    "Codes of conditions to learned numbers"
+    def __init__(self,
+        config,        # VAEConfig
+        drop:float=.1, # fraction of training rows whose codes are set to 0
+    ):
         super().__init__()
-        self.tables, self.drop = nn.ModuleList(nn.Embedding(n+1, w) for n,w in zip(c.cond, cond_dims(c))), drop
+        sizes = zip(config.cond, cond_dims(config))
+        self.tables = nn.ModuleList(nn.Embedding(n+1, width) for n,width in sizes)
+        self.drop = drop
 
-    def forward(self, cond, rows): # codes or None; number of rows
+    def forward(self,
+        cond,     # [rows, conditions] codes, or None: not known
+        rows:int, # number of rows
+    )->torch.Tensor: # [rows, cond_dim]
         if cond is None: cond = self.tables[0].weight.new_zeros(rows, len(self.tables), dtype=torch.long)
         elif self.training: cond = cond * (torch.rand(len(cond), 1, device=cond.device) >= self.drop)
-        return torch.cat([t(k) for t,k in zip(self.tables, cond.T)], 1)
+        return torch.cat([table(codes) for table,codes in zip(self.tables, cond.T)], 1)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c018
-def block(n_in, n_out, c): # sizes; the `VAEConfig`
+# %% ../../nbs/api/nn/00_networks.ipynb #defbd611
+def block(
+    n_in:int,  # size of the input
+    n_out:int, # size of the output
+    config,    # VAEConfig
+)->nn.Sequential:
     "Linear, then norm, activation and dropout where the configuration has them"
     layers = [nn.Linear(n_in, n_out)]
-    if c.norm: layers.append(_norms[c.norm](n_out))
-    layers.append(getattr(nn, c.act)())
-    if c.dropout: layers.append(nn.Dropout(c.dropout))
+    if config.norm: layers.append(_norms[config.norm](n_out))
+    layers.append(getattr(nn, config.act)())
+    if config.dropout: layers.append(nn.Dropout(config.dropout))
     return nn.Sequential(*layers)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c019
+# %% ../../nbs/api/nn/00_networks.ipynb #ba3e83a9
 class Encoder(nn.Sequential):
     "Hidden layers from the scaled row and its conditions [rows, features + cond_dim] to the last hidden size"
-    def __init__(self, c):
-        sizes = [c.n_features + cond_dim(c), *c.hidden]
-        super().__init__(*[block(i, o, c) for i,o in zip(sizes, sizes[1:])])
+    def __init__(self,
+        config, # VAEConfig
+    ):
+        sizes = [config.n_features + cond_dim(config), *config.hidden]
+        super().__init__(*[block(i, o, config) for i,o in zip(sizes, sizes[1:])])
         self.n_out = sizes[-1]
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c020
+# %% ../../nbs/api/nn/00_networks.ipynb #3ea1144f
 class Decoder(nn.Sequential):
-    "Layers from the latent and the conditions [rows, latent_dim + cond_dim] to the likelihood's parameters"
-    def __init__(self, c):
-        sizes = [c.latent_dim + cond_dim(c), *c.decoder]
-        first = [nn.Linear(sizes[0], sizes[0])] if c.latent_linear else []
-        hidden = [block(i, o, c) for i,o in zip(sizes, sizes[1:])]
-        n = c.n_features * c.n_out
-        super().__init__(*first, *hidden, block(sizes[-1], n, c) if c.output_block else nn.Linear(sizes[-1], n))
-        self.shape = (c.n_features,) if c.n_out == 1 else (c.n_features, c.n_out)
+    "Layers from the latent and the conditions to the likelihood's parameters"
+    def __init__(self,
+        config, # VAEConfig
+    ):
+        sizes = [config.latent_dim + cond_dim(config), *config.decoder]
+        first = [nn.Linear(sizes[0], sizes[0])] if config.latent_linear else []
+        hidden = [block(i, o, config) for i,o in zip(sizes, sizes[1:])]
+        n = config.n_features * config.n_out
+        last = block(sizes[-1], n, config) if config.output_block else nn.Linear(sizes[-1], n)
+        super().__init__(*first, *hidden, last)
+        self.shape = (config.n_features,) if config.n_out == 1 else (config.n_features, config.n_out)
 
-    def forward(self, z): # [rows, latent_dim + cond_dim] -> [rows, features] or [rows, features, n_out]
+    def forward(self,
+        z, # [rows, latent_dim + cond_dim]
+    )->torch.Tensor: # [rows, features] or [rows, features, n_out]
         return super().forward(z).unflatten(1, self.shape)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #e9f022c8
-class _Coder(nn.Module):
-    "What `VAE` and `AE` share: the layers, and the way back from the latents"
-    def __init__(self, config, likelihood=None):
+# %% ../../nbs/api/nn/00_networks.ipynb #3df8b854
+class EncoderDecoder(nn.Module):
+    "What `VAE` and `AE` share; they add `posterior` and `forward_scaled`"
+    def __init__(self,
+        config,          # VAEConfig
+        likelihood=None, # what the decoder's outputs mean
+    ):
         super().__init__()
         self.config, self.likelihood = config, likelihood
         self.scaler, self.encoder, self.decoder = Scaler(config.n_features), Encoder(config), Decoder(config)
         self.mu = nn.Linear(self.encoder.n_out, config.latent_dim)
 
-    def add_parts(self): # those that the configuration may have
-        c, w = self.config, cond_dim(self.config)
+    def add_parts(self):
+        "Conditions and skip layers, where the configuration has them"
+        c, width = self.config, cond_dim(self.config)
         self.conditions = ConditionEmbedding(c) if c.cond else None
-        self.skip_in = nn.Linear(c.n_features + w, c.latent_dim, bias=False) if c.skip else None
-        self.skip_out = nn.Linear(c.latent_dim + w, c.n_features*c.n_out, bias=False) if c.skip else None
+        self.skip_in = nn.Linear(c.n_features + width, c.latent_dim, bias=False) if c.skip else None
+        self.skip_out = nn.Linear(c.latent_dim + width, c.n_features*c.n_out, bias=False) if c.skip else None
 
     def __setstate__(self, state): # of earlier versions, which had none of these
         super().__setstate__(state)
         for k in ('conditions', 'skip_in', 'skip_out'):
             if k not in self._modules and k not in vars(self): setattr(self, k, None)
 
-    def embed_conditions(self, cond, rows): return None if self.conditions is None else self.conditions(cond, rows)
-    def prepare_input(self, y, cond_emb): # scaled rows and the embedded conditions -> the encoder's input
-        return y if cond_emb is None else torch.cat([y, cond_emb], 1)
+# %% ../../nbs/api/nn/00_networks.ipynb #29e95b3d
+@patch
+def embed_conditions(self:EncoderDecoder,
+    cond,     # [rows, conditions] codes, or None: not known
+    rows:int, # number of rows
+)->torch.Tensor|None: # [rows, cond_dim]; None: the model has no conditions
+    "The learned numbers that stand for the conditions"
+    return None if self.conditions is None else self.conditions(cond, rows)
 
-    def latent_mean(self, y, h): return self.mu(h) if self.skip_in is None else self.mu(h) + self.skip_in(y) # of the encoder's input and output
-    def decode_params(self, z, cond_emb): # -> parameters
-        z = z if cond_emb is None else torch.cat([z, cond_emb], 1)
-        out = self.decoder(z)
-        return out if self.skip_out is None else out + self.skip_out(z).view_as(out)
+@patch
+def prepare_input(self:EncoderDecoder,
+    y,        # [rows, features] scaled
+    cond_emb, # [rows, cond_dim] embedded conditions, or None
+)->torch.Tensor: # [rows, features + cond_dim]
+    "The encoder's input"
+    return y if cond_emb is None else torch.cat([y, cond_emb], 1)
 
-    def decode(self, z, cond=None): # [rows, latent_dim], codes [rows, conditions] or None -> parameters
-        return self.decode_params(z, self.embed_conditions(cond, len(z)))
+# %% ../../nbs/api/nn/00_networks.ipynb #130fabd9
+@patch
+def latent_mean(self:EncoderDecoder,
+    y, # [rows, features + cond_dim] the encoder's input
+    h, # [rows, last hidden size] the encoder's output
+)->torch.Tensor: # [rows, latent_dim]
+    "Mean of the latents"
+    return self.mu(h) if self.skip_in is None else self.mu(h) + self.skip_in(y)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c023
+# %% ../../nbs/api/nn/00_networks.ipynb #228b4f9f
+@patch
+def decode_params(self:EncoderDecoder,
+    z,        # [rows, latent_dim]
+    cond_emb, # [rows, cond_dim] embedded conditions, or None
+)->torch.Tensor: # [rows, features] or [rows, features, n_out]
+    "The likelihood's parameters for latents"
+    if cond_emb is not None: z = torch.cat([z, cond_emb], 1)
+    out = self.decoder(z)
+    return out if self.skip_out is None else out + self.skip_out(z).view_as(out)
+
+@patch
+def decode(self:EncoderDecoder,
+    z,         # [rows, latent_dim]
+    cond=None, # [rows, conditions] codes, or None: not known
+)->torch.Tensor: # [rows, features] or [rows, features, n_out]
+    "The likelihood's parameters for latents and conditions"
+    return self.decode_params(z, self.embed_conditions(cond, len(z)))
+
+# %% ../../nbs/api/nn/00_networks.ipynb #4a2bd500
 LOGVAR_RANGE = -30, 20  # of the posterior's log variance
 
-class VAE(_Coder):
+class VAE(EncoderDecoder):
     "A variational autoencoder on rows of a table"
     def __init__(self,
-        config,          # `VAEConfig`
-        likelihood=None, # what the decoder's outputs mean; `vae_learner` sets it
+        config,          # VAEConfig
+        likelihood=None, # what the decoder's outputs mean; vae_learner sets it
     ):
         super().__init__(config, likelihood)
         self.logvar = nn.Linear(self.encoder.n_out, config.latent_dim)
         self.add_parts()
 
-    def posterior(self, y, cond_emb): # scaled rows [rows, features], embedded conditions or None -> mu, logvar
-        y = self.prepare_input(y, cond_emb)
-        return self.heads(y, self.encoder(y))
+# %% ../../nbs/api/nn/00_networks.ipynb #6d835f21
+@patch
+def heads(self:VAE,
+    y, # [rows, features + cond_dim] the encoder's input
+    h, # [rows, last hidden size] the encoder's output
+)->tuple: # mu, logvar, each [rows, latent_dim]
+    "Mean and log variance of the latents"
+    return self.latent_mean(y, h), self.logvar(h).clamp(*LOGVAR_RANGE)
 
-    def heads(self, y, h): # the encoder's input and output -> mu, logvar
-        return self.latent_mean(y, h), self.logvar(h).clamp(*LOGVAR_RANGE)
+@patch
+def posterior(self:VAE,
+    y,        # [rows, features] scaled
+    cond_emb, # [rows, cond_dim] embedded conditions, or None
+)->tuple: # mu, logvar, each [rows, latent_dim]
+    "The encoder's normal distribution over the latents"
+    y = self.prepare_input(y, cond_emb)
+    return self.heads(y, self.encoder(y))
 
-    def encode(self, x, cond=None): # [rows, features] as the table has it -> mu, logvar [rows, latent_dim]
-        return self.posterior(self.scaler(x), self.embed_conditions(cond, len(x)))
+# %% ../../nbs/api/nn/00_networks.ipynb #414ae94e
+@patch
+def reparameterize(self:VAE,
+    mu,     # [rows, latent_dim]
+    logvar, # [rows, latent_dim]
+)->torch.Tensor: # [rows, latent_dim] z
+    "Latents drawn from the posterior in training, else its mean"
+    return mu + torch.randn_like(mu)*(logvar/2).exp() if self.training else mu
 
-    def reparameterize(self, mu, logvar): # -> z [rows, latent_dim]
-        return mu + torch.randn_like(mu)*(logvar/2).exp() if self.training else mu
+@patch
+def forward_scaled(self:VAE,
+    y,         # [rows, features] scaled
+    cond=None, # [rows, conditions] codes, or None: not known
+)->tuple: # params [rows, features(, n_out)], mu, logvar [rows, latent_dim]
+    "`forward` from rows that are scaled already"
+    cond_emb = self.embed_conditions(cond, len(y))
+    mu, logvar = self.posterior(y, cond_emb)
+    return self.decode_params(self.reparameterize(mu, logvar), cond_emb), mu, logvar
 
-    def forward(self, x, cond=None): # rows as the table has them; codes [rows, conditions] or None -> the plain tuple (params, mu, logvar)
-        return self.forward_scaled(self.scaler(x), cond)
+# %% ../../nbs/api/nn/00_networks.ipynb #7dbe47fb
+@patch
+def encode(self:EncoderDecoder,
+    x,         # [rows, features] as the table has it
+    cond=None, # [rows, conditions] codes, or None: not known
+): # mu, logvar (VAE) or z (AE), each [rows, latent_dim]
+    "What the model's `posterior` says of rows"
+    return self.posterior(self.scaler(x), self.embed_conditions(cond, len(x)))
 
-    def forward_scaled(self, y, cond=None): # as `forward`, from rows that are scaled already
-        cond_emb = self.embed_conditions(cond, len(y))
-        mu, logvar = self.posterior(y, cond_emb)
-        return self.decode_params(self.reparameterize(mu, logvar), cond_emb), mu, logvar
+@patch
+def forward(self:EncoderDecoder,
+    x,         # [rows, features] as the table has it
+    cond=None, # [rows, conditions] codes, or None: not known
+)->tuple: # (params, mu, logvar) or (params, z)
+    "From rows to the likelihood's parameters, through the latents"
+    return self.forward_scaled(self.scaler(x), cond)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #47c1ca87
+# %% ../../nbs/api/nn/00_networks.ipynb #9652e828
+def _principal_components(d, k):
+    "Deviations and directions [columns, k] of the first `k` components of centred rows; one without variance is nil"
+    d = d.double()
+    variance, directions = torch.linalg.eigh(d.T @ d/len(d))
+    variance, directions = variance.flip(0), directions.flip(1)
+    varies = variance[:k] > 1e-8*variance[0]
+    return variance[:k].clamp(min=1e-6).sqrt().float(), (directions[:, :k]*varies).float()
+
 @torch.no_grad()
-def init_linear_skip(model, # `VAE` or `AE` with `skip`, its scaler fitted
-                 x,     # [rows, features] training rows
-                ):
-    "Set the linear layers to the principal components of the rows, each latent of variance 1, and the hidden layers' share to nearly nil"
-    c, y = model.config, model.scaler(x.to(model.scaler.shift.device))
-    mean, k = y.mean(0), min(c.latent_dim, c.n_features)
-    d = (y - mean).double()
-    ev, v = torch.linalg.eigh(d.T @ d/len(d))
-    ev, v = ev.flip(0)[:k], v.flip(1)[:, :k] * (ev.flip(0)[:k] > 1e-8*ev[-1])  # a direction without variance is left out
-    s, v = ev.clamp(min=1e-6).sqrt().float(), v.float()
+def init_linear_skip(
+    model, # VAE or AE with skip, its scaler fitted
+    x,     # [rows, features] training rows
+):
+    "Set the linear layers to the principal components of the rows; the hidden layers add nearly nothing"
+    config, y = model.config, model.scaler(x.to(model.scaler.shift.device))
+    mean, k = y.mean(0), min(config.latent_dim, config.n_features)
+    std, directions = _principal_components(y - mean, k)
     for p in (*model.mu.parameters(), *model.decoder[-1].parameters()): p.mul_(.01)
-    model.skip_in.weight[:, :c.n_features] = 0
-    model.skip_in.weight[:k, :c.n_features] = v.T/s[:, None]
-    model.mu.bias[:k] -= (v.T/s[:, None]) @ mean
-    if c.n_out != 1: return
-    model.skip_out.weight[:, :c.latent_dim] = 0
-    model.skip_out.weight[:, :k] = v*s
+    model.skip_in.weight[:, :config.n_features] = 0
+    model.skip_in.weight[:k, :config.n_features] = directions.T/std[:, None]
+    model.mu.bias[:k] -= (directions.T/std[:, None]) @ mean
+    if config.n_out != 1: return
+    model.skip_out.weight[:, :config.latent_dim] = 0
+    model.skip_out.weight[:, :k] = directions*std
     model.decoder[-1].bias.add_(mean)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c026
-class AE(_Coder):
+# %% ../../nbs/api/nn/00_networks.ipynb #5e6985d6
+class AE(EncoderDecoder):
     "An autoencoder on rows of a table; returns (params, z) where a `VAE` returns (params, mu, logvar)"
-    def __init__(self, config, likelihood=None): # as for `VAE`
+    def __init__(self,
+        config,          # VAEConfig
+        likelihood=None, # what the decoder's outputs mean; vae_learner sets it
+    ):
         super().__init__(config, likelihood)
         self.add_parts()
 
-    def posterior(self, y, cond_emb): # as for `VAE` -> z
+    def posterior(self,
+        y,        # [rows, features] scaled
+        cond_emb, # [rows, cond_dim] embedded conditions, or None
+    )->torch.Tensor: # [rows, latent_dim] z
         y = self.prepare_input(y, cond_emb)
         return self.latent_mean(y, self.encoder(y))
 
-    def encode(self, x, cond=None): return self.posterior(self.scaler(x), self.embed_conditions(cond, len(x)))
-    def forward(self, x, cond=None): return self.forward_scaled(self.scaler(x), cond)
-    def forward_scaled(self, y, cond=None): # as for `VAE`
+    def forward_scaled(self,
+        y,         # [rows, features] scaled
+        cond=None, # [rows, conditions] codes, or None: not known
+    )->tuple: # params [rows, features(, n_out)], z [rows, latent_dim]
         cond_emb = self.embed_conditions(cond, len(y))
         z = self.posterior(y, cond_emb)
         return self.decode_params(z, cond_emb), z
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c028
-def n_params(m): # module
+# %% ../../nbs/api/nn/00_networks.ipynb #33116677
+def n_params(
+    m, # module
+)->int:
     "Number of trained parameters"
     return sum(p.numel() for p in m.parameters() if p.requires_grad)
 
-def numerai_vae(in_channels=1191, # features
-                latent_dim=32,    # latent variables, and the size of the hidden layer
-               )->VAE:
+def numerai_vae(
+    in_channels:int=1191, # features
+    latent_dim:int=32,    # latent variables, and the size of the hidden layer
+)->VAE:
     "The Numerai VAE: 83,061 parameters for 1191 features and 32 latents"
-    return VAE(VAEConfig(in_channels, latent_dim, hidden=[latent_dim], decoder=[], latent_linear=True, output_block=True))
+    shape = dict(hidden=[latent_dim], decoder=[], latent_linear=True, output_block=True)
+    return VAE(VAEConfig(in_channels, latent_dim, **shape))
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c031
+# %% ../../nbs/api/nn/00_networks.ipynb #c598c387
 def _dynamic_config(sizes, decoder, act):
     "The configuration for layer sizes from input to latent"
     decoder = list(sizes)[::-1] if decoder is None else list(decoder)
     if len(sizes) < 2: raise InputError(f'sizes={list(sizes)}: at least the input and the latent are needed')
-    if (decoder[0], decoder[-1]) != (sizes[-1], sizes[0]): raise InputError(f'decoder={decoder} must lead from the latent ({sizes[-1]}) back to the input ({sizes[0]})')
+    if (decoder[0], decoder[-1]) != (sizes[-1], sizes[0]):
+        raise InputError(f'decoder={decoder} must lead from the latent ({sizes[-1]}) '
+                         f'back to the input ({sizes[0]})')
     return VAEConfig(sizes[0], sizes[-1], hidden=sizes[1:-1], decoder=decoder[1:-1], act=act, norm=None)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c032
-def dynamic_ae(sizes,        # layer sizes from input to latent, such as [10, 10, 10, 5]
-               decoder=None, # layer sizes from latent to output; default: mirrored
-               act='LeakyReLU', # activation
-              )->AE:
-    "An autoencoder from a list of layer sizes"
+# %% ../../nbs/api/nn/00_networks.ipynb #f47e6dd7
+def dynamic_ae(
+    sizes:list,        # layer sizes from input to latent, such as [10, 10, 10, 5]
+    decoder:list|None=None, # layer sizes from latent to output; default: mirrored
+    act:str='LeakyReLU', # activation, a class of torch.nn
+)->AE:
+    "An autoencoder from a list of layer sizes; sizes that do not meet are an `InputError`"
     return AE(_dynamic_config(sizes, decoder, act))
 
-# %% ../../nbs/api/nn/00_networks.ipynb #c033
-def dynamic_vae(sizes, decoder=None, act='LeakyReLU')->VAE:
-    "A variational autoencoder from a list of layer sizes"
+def dynamic_vae(
+    sizes:list,        # layer sizes from input to latent, such as [10, 10, 5]
+    decoder:list|None=None, # layer sizes from latent to output; default: mirrored
+    act:str='LeakyReLU', # activation, a class of torch.nn
+)->VAE:
+    "A variational autoencoder from a list of layer sizes; sizes that do not meet are an `InputError`"
     return VAE(_dynamic_config(sizes, decoder, act))

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['download']
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #3c04b81c
-from ..core import InputError
+# %% ../../nbs/api/numerai/02_downloader.ipynb #9437ebde
+from ..core import InputError, remove_path
 
 import json, time
 from pathlib import Path
@@ -20,48 +20,62 @@ def _numerapi():
     except ImportError: raise InputError("numerapi is not installed: pip install 'numvae[numerai]'") from None
     return NumerAPI()
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #c006
+# %% ../../nbs/api/numerai/02_downloader.ipynb #4bb4e49a
+def _list_files(napi):
+    "Files that Numerai lists, as 'version/file'"
+    try: return [str(o) for o in napi.list_datasets()]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise InputError(f"Numerai's list of files could not be fetched ({type(e).__name__}: {e}): "
+                         'check the network and try again') from None
+
+# %% ../../nbs/api/numerai/02_downloader.ipynb #760f2bd2
 def _check_listed(napi, version, files):
     "Refuse a version or a file that Numerai does not list"
-    try: listed = [str(o) for o in napi.list_datasets()]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise InputError(f"Numerai's list of files could not be fetched ({type(e).__name__}: {e}): check the network and try again") from None
+    listed = _list_files(napi)
     have = [o.split('/', 1)[1] for o in listed if o.startswith(f'{version}/')]
     versions = sorted({o.split('/')[0] for o in listed if '/' in o})
     if not have: raise InputError(f"Numerai lists no version {version!r}: there are {', '.join(versions)}")
-    odd = [f for f in files if f not in have]
-    if odd: raise InputError(f"{version} has no {', '.join(odd)}: there are {', '.join(sorted(have))}")
+    missing = [f for f in files if f not in have]
+    if missing: raise InputError(f"{version} has no {', '.join(missing)}: there are {', '.join(sorted(have))}")
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #c007
-def _check_whole(path):
+# %% ../../nbs/api/numerai/02_downloader.ipynb #1d0532b1
+def _check_complete(path):
     "Remove a file that is damaged, and say so"
     try:
         if path.suffix == '.parquet': pq.ParquetFile(path).close()
         if path.suffix == '.json': json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as e: # pyarrow's errors are ValueErrors
-        path.unlink(missing_ok=True)
+        remove_path(path)
         raise InputError(f"{path} came damaged and was removed ({e}): run the download again") from None
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #c008
+# %% ../../nbs/api/numerai/02_downloader.ipynb #3d9a56cf
+def _remove_old_part(path):
+    "Remove what is left of an attempt to fetch a file that has been remade since; the place of such a part"
+    part = path.with_name(path.name + '.temp') # numerapi's name for what is not complete
+    if not part.exists(): return part
+    old = time.time() - part.stat().st_mtime > 12*3600
+    if old or path.name.startswith('live'): part.unlink()
+    return part
+
+# %% ../../nbs/api/numerai/02_downloader.ipynb #63221dac
 def _fetch(napi, name, path):
     "Fetch one file with numerapi, resuming a recent attempt"
-    part = path.with_name(path.name + '.temp') # numerapi's name for what is not complete
-    if part.exists() and (path.name.startswith('live') or time.time() - part.stat().st_mtime > 12*3600): part.unlink()
+    _remove_old_part(path)
     try:
         for _ in range(2): napi.download_dataset(name, str(path.absolute()))
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise InputError(f"{name} was not fetched ({type(e).__name__}: {e}): run the same again to resume") from None
-    _check_whole(path)
+    _check_complete(path)
     return path
 
-# %% ../../nbs/api/numerai/02_downloader.ipynb #c009
+# %% ../../nbs/api/numerai/02_downloader.ipynb #dc97b9c6
 def download(
     version:str='v5.3', # Version of the data
-    dest:str|Path='.',  # Folder; the files go to `dest/version/`
-    files:tuple=('features.json', 'train.parquet', 'validation.parquet', 'live.parquet'), # Files of that version
-    napi=None,          # A `numerapi.NumerAPI`; None makes one
+    dest:str|Path='.',  # Folder; the files go to its subfolder of the version's name
+    files:str|tuple=('features.json', 'train.parquet', 'validation.parquet', 'live.parquet'), # Files of that version
+    napi=None,          # A NumerAPI client; None makes one
 )->list: # Paths of the files
-    "Fetch Numerai's files, resuming what was interrupted and skipping what is complete"
+    "Fetch Numerai's files, resuming what was interrupted and skipping what is complete; `InputError` where it fails"
     files = [files] if isinstance(files, str) else list(files)
     napi = napi or _numerapi()
     _check_listed(napi, version, files)

@@ -23,6 +23,7 @@ def is_feature(
     "Is this column a feature?"
     return str(name).startswith('feature')
 
+# %% ../../nbs/api/numerai/00_facts.ipynb #f4a0ccec
 def is_target(
     name:str, # Column name
 )->bool:
@@ -37,8 +38,7 @@ def era_number(
     era:str|int, # Era label: '0001', 'era12', 12; 'eraX', 'X' or 'live' for the live era
 )->int: # Number to sort by and to measure distances with; `LIVE_ERA` for the live era
     "The number of an era"
-    s = str(era).strip().lower()
-    s = s[3:] if s.startswith('era') else s
+    s = str(era).strip().lower().removeprefix('era')
     if s in ('x', 'live'): return LIVE_ERA
     if not re.fullmatch(r'\d+(\.0+)?', s):
         raise InputError(f"era {era!r} is not of the form '0001', 'era12' or 'eraX': look at the era column")
@@ -69,31 +69,36 @@ VERSIONS = {
     'v5.2': Version(2748, 'int8', 42, 780),
     'v5.3': Version(3555, 'int8', 42, 780)}
 
-# %% ../../nbs/api/numerai/00_facts.ipynb #c019
-def get_version(version:str)->Version:
-    "Look a version up"
+# %% ../../nbs/api/numerai/00_facts.ipynb #89cfca0a
+def get_version(
+    version:str, # A key of VERSIONS
+)->Version:
+    "Look a version up; `InputError` for one that is not known"
     if version in VERSIONS: return VERSIONS[version]
     raise InputError(f"unknown version {version!r}: known are {', '.join(VERSIONS)}")
 
-# %% ../../nbs/api/numerai/00_facts.ipynb #c022
+# %% ../../nbs/api/numerai/00_facts.ipynb #7dd76539
+def _read_json(path):
+    "A JSON file, or `InputError`"
+    try: return json.loads(Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError: raise InputError(f'{path} does not exist: `download` fetches features.json') from None
+    except (OSError, ValueError) as e: raise InputError(f'{path} cannot be read ({e}): fetch it again') from None
+
+# %% ../../nbs/api/numerai/00_facts.ipynb #5e019b28
 def _read_sets(features_json)->dict:
     "The sets of a features.json, given as a path or as the dict itself"
-    if isinstance(features_json, dict): d, where = features_json, 'the features.json given'
-    else:
-        where = str(features_json)
-        try: d = json.loads(Path(features_json).read_text(encoding='utf-8'))
-        except FileNotFoundError: raise InputError(f"{where} does not exist: `download` fetches features.json") from None
-        except (OSError, ValueError) as e: raise InputError(f"{where} cannot be read ({e}): fetch it again") from None
+    given = isinstance(features_json, dict)
+    d, where = (features_json, 'the features.json given') if given else (_read_json(features_json), features_json)
     sets = d.get('feature_sets') if isinstance(d, dict) else None
     if isinstance(sets, dict) and sets: return sets
     raise InputError(f"{where} has no 'feature_sets': is it Numerai's features.json?")
 
-# %% ../../nbs/api/numerai/00_facts.ipynb #c023
+# %% ../../nbs/api/numerai/00_facts.ipynb #9bcae1be
 def feature_set(
     features_json:str|Path|dict, # Path of a features.json, or its content
     name:str='small',            # 'small', 'medium', 'all' or the name of a group
 )->list: # Feature names, in the order of the file
-    "The names of a set of features"
+    "The names of a set of features; `InputError` for a set that is not there"
     sets = _read_sets(features_json)
     if name in sets: return list(sets[name])
     if name == 'all': return list(dict.fromkeys(f for fs in sets.values() for f in fs))
@@ -106,35 +111,45 @@ def purge_eras(
     "How many eras to drop between training and validation eras"
     return 16 if any(str(t).endswith('_60') for t in targets) else 8
 
-# %% ../../nbs/api/numerai/00_facts.ipynb #c030
+# %% ../../nbs/api/numerai/00_facts.ipynb #928cd7fb
+def _listed_eras(eras, valid):
+    "Those of the `eras` that are listed in `valid`, by their numbers"
+    by_number = {era_number(e): e for e in eras}
+    unknown = [v for v in valid if era_number(v) not in by_number]
+    if not unknown: return sorted({by_number[era_number(v)] for v in valid}, key=era_number)
+    raise InputError(f"no such eras: {', '.join(map(str, unknown))}; the data has {eras[0]} to {eras[-1]} "
+                     f'({len(eras)} eras)')
+
+# %% ../../nbs/api/numerai/00_facts.ipynb #5e509736
 def _valid_eras(eras, valid):
     "The validation eras among `eras`, which are sorted"
-    if isinstance(valid, (list, tuple, set, np.ndarray, pd.Series)):
-        by_number = {era_number(e): e for e in eras}
-        odd = [v for v in valid if era_number(v) not in by_number]
-        if odd: raise InputError(f"no such eras: {', '.join(map(str, odd))}; the data has {eras[0]} to {eras[-1]} ({len(eras)} eras)")
-        return sorted({by_number[era_number(v)] for v in valid}, key=era_number)
+    if isinstance(valid, (list, tuple, set, np.ndarray, pd.Series)): return _listed_eras(eras, valid)
     if isinstance(valid, Integral) and not isinstance(valid, bool): n = int(valid)
     elif isinstance(valid, float) and 0 < valid < 1: n = max(1, round(valid*len(eras)))
-    else: raise InputError(f"valid={valid!r}: pass a share between 0 and 1, a number of eras, a list of eras, or None")
+    else:
+        raise InputError(f'valid={valid!r}: pass a share between 0 and 1, a number of eras, a list of eras, or None')
     if 0 < n < len(eras): return eras[-n:]
     raise InputError(f"valid={valid!r} asks for {n} of {len(eras)} eras: leave at least one on either side")
 
-# %% ../../nbs/api/numerai/00_facts.ipynb #c031
+# %% ../../nbs/api/numerai/00_facts.ipynb #3372552a
+def _away_from(eras, valid, purge):
+    "Those of the `eras` that lie more than `purge` from every one of `valid`"
+    numbers = np.array([era_number(e) for e in valid])
+    return [e for e in eras if len(numbers) == 0 or np.abs(numbers - era_number(e)).min() > max(purge, 0)]
+
+# %% ../../nbs/api/numerai/00_facts.ipynb #f430ffd1
 def era_split(
-    eras,                          # Era labels, one per row or each once
-    valid:float|int|list|None=.2,  # Share of eras (the last), number of eras (the last), a list of eras, or None for no validation
-    purge:int=8,                   # Training eras this near to a validation era are dropped, on either side
+    eras,                         # Era labels, one per row or each once
+    valid:float|int|list|None=.2, # Fraction of the eras (the last), their number, their names; None for no validation
+    purge:int=8,                  # Training eras this near to a validation era are dropped, on either side
 )->tuple: # (training eras, validation eras), labels in order
-    "Split whole eras into training and validation; live eras are in neither"
+    "Split whole eras into training and validation; live eras are in neither. `InputError` where nothing is left"
     eras = sorted((e for e in pd.unique(pd.Series(list(eras))) if era_number(e) != LIVE_ERA), key=era_number)
     if not eras: raise InputError("no eras to split: every row is live, or there are none")
     if valid is None: return eras, []
     if len(eras) == 1: raise InputError(f"only one era ({eras[0]}), so no era can be held out: pass valid=None")
-    va = _valid_eras(eras, valid)
-    nums = np.array([era_number(e) for e in va])
-    tr = [e for e in eras if len(nums) == 0 or np.abs(nums - era_number(e)).min() > max(purge, 0)]
-    tr = [e for e in tr if e not in set(va)]
-    if tr: return tr, va
-    raise InputError(f"nothing left to train on: of {len(eras)} eras {len(va)} are for validation and the rest lie "
-                     f"within purge={purge} of one: pass a smaller purge or valid, or valid=None")
+    held_out = _valid_eras(eras, valid)
+    train = [e for e in _away_from(eras, held_out, purge) if e not in set(held_out)]
+    if train: return train, held_out
+    raise InputError(f"nothing left to train on: of {len(eras)} eras {len(held_out)} are for validation and the rest "
+                     f"lie within purge={purge} of one: pass a smaller purge or valid, or valid=None")

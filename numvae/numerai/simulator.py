@@ -5,23 +5,30 @@
 # %% auto #0
 __all__ = ['KINDS', 'simulate_features_json', 'to_bins', 'simulate']
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #73e07790
-from ..core import InputError
+# %% ../../nbs/api/numerai/01_simulator.ipynb #9cc60b11
+from ..core import InputError, shorten_list, write_beside
 from .facts import get_version, feature_set
 
-import os
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np, pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c005
+# %% ../../nbs/api/numerai/01_simulator.ipynb #37636a4a
 _ADJ1 = '''amber ashen basaltic brisk cobalt coiled distant eager fallow gilded hollow idle jagged keen
     limpid mellow nimble ochre placid quiet rugged silent tidal umber'''.split()
 _ADJ2 = '''alpine boreal coastal desert eastern foggy glacial humid inland lunar marshy northern oceanic polar
     rainy sandy southern stormy sunny sylvan tropic upland western windy'''.split()
 _NOUN = '''anchor beacon cedar dune ember fjord grove harbor island jetty kiln lantern meadow needle orchard pebble
     quarry river summit thicket urn valley willow zephyr'''.split()
+
+def _word_names(n):
+    "The first `n` names of three words"
+    i = (np.arange(n)*5003 + 17) % 24**3 # 5003 has no factor in common with 24, so no name comes twice
+    return [f'feature_{_ADJ1[a]}_{_ADJ2[b]}_{_NOUN[c]}' for a,b,c in zip(i//576, i//24%24, i%24)]
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d71bba3c
 _GROUPS = dict(intelligence=1, wisdom=2, charisma=3, dexterity=1, strength=2, constitution=4, agility=2, serenity=2)
 _V2_GROUPS = dict(intelligence=12, charisma=86, strength=38, dexterity=14, constitution=114, wisdom=46)
 
@@ -30,36 +37,39 @@ def _features(version)->dict:
     n = get_version(version).features
     if version == 'v1': return {f'feature{i+1}': list(_GROUPS)[i % 5] for i in range(n)}
     if version == 'v2': return {f'feature_{g}{i+1}': g for g, k in _V2_GROUPS.items() for i in range(k)}
-    groups = sorted(((k + .5)/w, g) for g, w in _GROUPS.items() for k in range(n))[:n]
-    i = (np.arange(n)*5003 + 17) % 24**3 # 5003 has no factor in common with 24, so no name comes twice
-    return {f'feature_{_ADJ1[a]}_{_ADJ2[b]}_{_NOUN[c]}': g for a, b, c, (_, g) in zip(i//576, i//24%24, i%24, groups)}
+    turns = sorted(((k + .5)/weight, g) for g, weight in _GROUPS.items() for k in range(n))  # whose turn it is when
+    return {name: g for name, (_, g) in zip(_word_names(n), turns)}
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c008
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d6c83694
+_TARGETS = '''alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar
+    papa'''.split()
+
 def _target_names(version, n_targets=None)->list:
     "The main target, then auxiliary ones over 20 and 60 days in turn"
     n = n_targets or (1 if version in ('v1', 'v2') else 5)
-    aux = 'alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa'.split()
-    return [get_version(version).target] + [f'target_{aux[i//2 % 16]}{i//32 or ""}_{(20, 60)[i%2]}' for i in range(n-1)]
+    aux = [f"target_{_TARGETS[i//2 % 16]}{i//32 or ''}_{(20, 60)[i % 2]}" for i in range(n-1)]
+    return [get_version(version).target, *aux]
 
-def _thin(names, n): return [names[i*len(names)//n] for i in range(n)]
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d715fb7d
+def _subsample(names, n): return [names[i*len(names)//n] for i in range(n)] # at even distances
 
 def simulate_features_json(
-    version:str='v5.3',       # A version in `VERSIONS`
+    version:str='v5.3',       # A version in VERSIONS
     n_targets:int|None=None,  # Number of targets; None: 1 in v1 and v2, 5 later
 )->dict: # {'feature_sets': {set: names}, 'targets': names}
-    "The features.json of the simulated version"
+    "The features.json of the simulated version; `InputError` for a version that is not known"
     v, feats = get_version(version), _features(version)
-    medium = _thin(list(feats), v.medium)
+    medium = _subsample(list(feats), v.medium)
     groups = {g: [f for f, h in feats.items() if h == g] for g in dict.fromkeys(feats.values())}
-    return {'feature_sets': {'small': _thin(medium, v.small), 'medium': medium, 'all': list(feats), **groups},
+    return {'feature_sets': {'small': _subsample(medium, v.small), 'medium': medium, 'all': list(feats), **groups},
             'targets': _target_names(version, n_targets)}
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c011
+# %% ../../nbs/api/numerai/01_simulator.ipynb #db80285c
 def to_bins(
     z:np.ndarray,         # Values [..., rows], ranked along the last axis
-    shares:tuple=(.2,)*5, # Share of each bin, from the lowest values to the highest
+    shares:tuple=(.2,)*5, # Fraction of the rows in each bin, from the lowest values to the highest
 )->np.ndarray: # Bins 0, 1, .. [..., rows], int8
-    "Rank the last axis and cut the ranks into bins of these shares"
+    "Rank the last axis and cut the ranks into bins of these sizes"
     n = z.shape[-1]
     cuts = [k for k in np.round(np.cumsum(shares)[:-1]*n).astype(int) if k < n]
     parts = np.partition(z, cuts, axis=-1)
@@ -67,37 +77,24 @@ def to_bins(
     for k in cuts: out += z >= parts[..., k:k+1]
     return out
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c014
+# %% ../../nbs/api/numerai/01_simulator.ipynb #6e393a29
 def _loadings(groups, n_factors, rng):
     "Loadings [features, factors + 1] in unit rows; the last column is for the product of the first two factors"
     names = list(dict.fromkeys(groups))
     g = np.array([names.index(o) for o in groups])
     K = n_factors or 3 + len(names) + len(g)//12
-    n_glob = min(3, K//3)
-    n_group = min(len(names), K - n_glob)
-    n_sub = K - n_glob - n_group
-    sign = lambda p: np.where(rng.random(len(g)) < p, -1, 1)*rng.uniform(.8, 1.2, len(g))
+    n_global = min(3, K//3)
+    n_group = min(len(names), K - n_global)
+    n_sub = K - n_global - n_group
+    signs = lambda: np.where(rng.random(len(g)) < .25, -1, 1)*rng.uniform(.8, 1.2, len(g))
     W, rows = np.zeros((len(g), K + 1)), np.arange(len(g))
-    W[:, :n_glob] = rng.standard_normal((len(g), n_glob))*(.2/max(n_glob, 1))**.5
-    if n_glob > 1: W[:, K] = rng.standard_normal(len(g))*.05**.5
-    W[rows, n_glob + g%n_group] = sign(.25)*.6**.5
-    order = np.empty(len(g), int); order[np.lexsort((rng.random(len(g)), g))] = rows # neighbours in the same group
-    if n_sub: W[rows, n_glob + n_group + order*n_sub//len(g)] = sign(.25)*.15**.5
+    W[:, :n_global] = rng.standard_normal((len(g), n_global))*(.2/max(n_global, 1))**.5
+    if n_global > 1: W[:, K] = rng.standard_normal(len(g))*.05**.5
+    W[rows, n_global + g%n_group] = signs()*.6**.5
+    order = np.empty(len(g), int)
+    order[np.lexsort((rng.random(len(g)), g))] = rows # neighbours in the same group
+    if n_sub: W[rows, n_global + n_group + order*n_sub//len(g)] = signs()*.15**.5
     return W/np.linalg.norm(W, axis=1, keepdims=True)
-
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c017
-def _era_loadings(W, groups, era, era_effect, abnormal, seed):
-    "Loadings of one era, float32"
-    rng = np.random.default_rng([seed, 1]) # the same swings whatever the era
-    period, phase = rng.uniform(30, 120, W.shape), rng.uniform(0, 2*np.pi, W.shape)
-    W = W*(1 + era_effect*np.sin(2*np.pi*era/period + phase))
-    if abnormal:
-        rng = np.random.default_rng([seed, 2, era])
-        names = list(dict.fromkeys(groups))
-        chosen = set(rng.permutation(names)[:(len(names) + 1)//2])
-        idx = np.flatnonzero([g in chosen for g in groups])
-        W[idx] = W[rng.permutation(idx)]*rng.choice([-1, 1], (len(idx), 1))
-    return (W/np.linalg.norm(W, axis=1, keepdims=True)).astype(np.float32)
 
 # %% ../../nbs/api/numerai/01_simulator.ipynb #c019
 def _latents(W, n, strength, rng):
@@ -109,36 +106,75 @@ def _latents(W, n, strength, rng):
     z += (W*np.float32(strength**.5)) @ f.T
     return f, z
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c022
+# %% ../../nbs/api/numerai/01_simulator.ipynb #b4688181
+def _exchange_loadings(W, groups, rng):
+    "Shuffle the rows of half of the groups among themselves, in place, and turn some round"
+    names = list(dict.fromkeys(groups))
+    chosen = set(rng.permutation(names)[:(len(names) + 1)//2])
+    rows = np.flatnonzero([g in chosen for g in groups])
+    W[rows] = W[rng.permutation(rows)]*rng.choice([-1, 1], (len(rows), 1))
+
+def _era_loadings(W, groups, era, era_effect, abnormal, seed):
+    "Loadings of one era, float32"
+    rng = np.random.default_rng([seed, 1]) # the same swings whatever the era
+    period, phase = rng.uniform(30, 120, W.shape), rng.uniform(0, 2*np.pi, W.shape)
+    W = W*(1 + era_effect*np.sin(2*np.pi*era/period + phase))
+    if abnormal: _exchange_loadings(W, groups, np.random.default_rng([seed, 2, era]))
+    return (W/np.linalg.norm(W, axis=1, keepdims=True)).astype(np.float32)
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #d742ae83
 KINDS = ('scaled', 'swapped', 'mirrored', 'noise')
 
+def _random_groups(group, rng): # [features] number of each feature's group
+    "Mask [features] of a random half of the groups"
+    n = group.max() + 1
+    return np.isin(group, rng.permutation(n)[:n//2])
+
+def _random_features(n, rng):
+    "Positions of a random half of the features"
+    return rng.permutation(n)[:n//2]
+
+def _random_values(n, top, dtype, rng):
+    "Values that any feature could have: levels 0..top, or numbers between 0 and 1"
+    return rng.integers(0, top + 1, n) if np.issubdtype(dtype, np.integer) else rng.random(n)
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #265d10f6
 def _plant(x, kind, groups, top, rng):
-    "Plant the kinds in `kind` [rows] that act on values `x` [features, rows] from 0 to `top`, in place"
-    whole, g, orig = np.issubdtype(x.dtype, np.integer), np.unique(groups, return_inverse=True)[1], x.copy() if (kind == 'swapped').any() else None
+    "Change the rows of some `kind` [rows] in `x` [features, rows], values from 0 to `top`, in place"
+    group = np.unique(groups, return_inverse=True)[1]
+    normal = x.copy() if (kind == 'swapped').any() else None
     for i in np.flatnonzero(np.isin(kind, KINDS[1:])):
         if kind[i] == 'swapped':
-            half = np.isin(g, rng.permutation(g.max() + 1)[:(g.max() + 1)//2])
-            x[half, i] = orig[half, (i + rng.integers(1, len(kind))) % len(kind)]
-        else:
-            half = rng.permutation(len(x))[:len(x)//2]
-            new = rng.integers(0, top + 1, len(half)) if whole else rng.random(len(half))
-            x[half, i] = top - x[half, i] if kind[i] == 'mirrored' else new
+            half = _random_groups(group, rng)
+            other = (i + rng.integers(1, len(kind))) % len(kind)
+            x[half, i] = normal[half, other]
+            continue
+        half = _random_features(len(x), rng)
+        noise = _random_values(len(half), top, x.dtype, rng)  # drawn in any case: a kind must not move what comes after
+        x[half, i] = top - x[half, i] if kind[i] == 'mirrored' else noise
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c025
+# %% ../../nbs/api/numerai/01_simulator.ipynb #3108dc40
 def _ids(start, n, seed):
     "Unique ids of rows `start` to `start + n`"
     mask, mult = np.uint64(2**60 - 1), np.uint64(0x9E3779B97F4A7C15)
     i = np.arange(start, start + n, dtype=np.uint64) + np.uint64((seed + 1)*0x5851F42D4C957F2D & 2**60 - 1)
-    for shift in (31, 29): i = i*mult & mask; i ^= i >> np.uint64(shift)
+    for shift in (31, 29):
+        i = i*mult & mask
+        i ^= i >> np.uint64(shift)
     h = i.astype('>u8').tobytes().hex()
     return ['n' + h[k+1:k+16] for k in range(0, 16*n, 16)]
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c028
-def _targets(f, names, era, n_eras, binary, seed, rng):
-    "Targets of one era: a dict of float32 arrays in [0, 1], NaN where not known"
+# %% ../../nbs/api/numerai/01_simulator.ipynb #defc2766
+def _return_of(f, seed, rng): # [rows, factors]
+    "What the targets go by, [rows]: a tenth of it follows the factors, in an era's own way"
     base = np.random.default_rng([seed, 3]).standard_normal(f.shape[1])
     y = f @ (base + 1.5*rng.standard_normal(f.shape[1])).astype(np.float32)
-    y, out, shares = .1*y/y.std() + rng.standard_normal(len(f)) if len(f) > 1 else y, {}, (.5, .5) if binary else (.05, .2, .5, .2, .05)
+    return .1*y/y.std() + rng.standard_normal(len(f)) if len(f) > 1 else y
+
+def _targets(f, names, era, n_eras, binary, seed, rng):
+    "Targets of one era: a dict of float32 arrays in [0, 1], NaN where not known"
+    y, out = _return_of(f, seed, rng), {}
+    shares = (.5, .5) if binary else (.05, .2, .5, .2, .05)
     for i, name in enumerate(names):
         a = 0 if i == 0 else .8 if name.endswith('_60') else .6
         t = to_bins((1 - a*a)**.5*y + a*rng.standard_normal(len(f)), shares)/np.float32(len(shares) - 1)
@@ -147,132 +183,179 @@ def _targets(f, names, era, n_eras, binary, seed, rng):
         out[name] = t.astype(np.float32)
     return out
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c031
-class _Sim:
+# %% ../../nbs/api/numerai/01_simulator.ipynb #a2ca768f
+@dataclass
+class _Plan:
     "What the eras of a simulated table share"
-    def __init__(self, version, feats, names, n_rows, n_eras, n_factors, strength, absent, nan,
-                 abnormal_rows, kinds, abnormal_eras, era_effect, seed):
-        self.v, self.feats, self.groups, self.names = get_version(version), list(feats), list(feats.values()), names
-        self.strength, self.nan, self.kinds, self.era_effect, self.seed = strength, nan, kinds, era_effect, seed
-        rng = np.random.default_rng([seed, 0])
-        self.W = _loadings(self.groups, n_factors, rng)
-        self.bad = set((rng.permutation(n_eras)[:abnormal_eras] + 1).tolist())
-        self.absent = rng.permutation(len(feats))[:round(absent*len(feats))]
-        self.starts = np.arange(n_eras + 1)*n_rows//n_eras # rows of era e: starts[e-1] to starts[e]
-        normal = np.array([0] + [e + 1 not in self.bad for e in range(n_eras)])*np.diff(self.starts, prepend=0)
-        share = np.cumsum(normal)/max(normal.sum(), 1)
-        self.planted = np.diff(np.round(share*abnormal_rows*n_rows), prepend=0).astype(int) # [era], era 0 unused
+    version: object      # `Version` whose schema to follow
+    groups: dict         # feature name -> group
+    targets: list        # names
+    starts: np.ndarray   # [eras + 1] first row of each era; era e has rows starts[e-1] to starts[e]
+    W: np.ndarray        # [features, factors + 1] loadings
+    abnormal_eras: set   # their numbers
+    absent: np.ndarray   # positions of features that the first eras lack
+    n_planted: np.ndarray # [eras + 1] abnormal rows of each era; of era 0, which there is not, none
+    kinds: tuple         # of abnormal rows
+    strength: float      # fraction of the latents' variance that comes from factors
+    nan: float           # fraction of entries that are missing
+    era_effect: float    # how far loadings swing
+    seed: int
 
-def _era_values(sim, era):
+    @property
+    def n_eras(self): return len(self.starts) - 1
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #f6e4b5f4
+def _planted_rows(starts, abnormal_eras, fraction):
+    "Number of abnormal rows of each era, [eras + 1]; era 0 has none"
+    normal = np.array([e not in abnormal_eras for e in range(len(starts))])*np.diff(starts, prepend=0)
+    before = np.cumsum(normal)/max(normal.sum(), 1)
+    return np.diff(np.round(before*fraction*starts[-1]), prepend=0).astype(int)
+
+def _plan(version, groups, targets, n_rows, n_eras, n_factors, absent, abnormal_rows, abnormal_eras, seed, **kwargs):
+    "Draw what the eras share"
+    rng = np.random.default_rng([seed, 0])
+    W = _loadings(list(groups.values()), n_factors, rng)
+    abnormal = set((rng.permutation(n_eras)[:abnormal_eras] + 1).tolist())
+    lacking = rng.permutation(len(groups))[:round(absent*len(groups))]
+    starts = np.arange(n_eras + 1)*n_rows//n_eras
+    planted = _planted_rows(starts, abnormal, abnormal_rows)
+    return _Plan(get_version(version), groups, targets, starts, W, abnormal, lacking, planted, seed=seed, **kwargs)
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #b25d92c2
+def _era_kinds(plan, era, n, rng):
+    "Kind of each row of one era, '' for a normal one"
+    kind, k = np.full(n, '', dtype=object), min(plan.n_planted[era], n)
+    kind[rng.permutation(n)[:k]] = [plan.kinds[(i + era) % len(plan.kinds)] for i in range(k)]
+    return kind
+
+def _era_values(plan, era):
     "Values [features, rows], factors [rows, factors] and kinds [rows] of one era"
-    rng, n = np.random.default_rng([sim.seed, 4, era]), sim.starts[era] - sim.starts[era-1]
-    f, z = _latents(_era_loadings(sim.W, sim.groups, era, sim.era_effect, era in sim.bad, sim.seed), n, sim.strength, rng)
-    kind, k = np.full(n, '', dtype=object), min(sim.planted[era], n)
-    kind[rng.permutation(n)[:k]] = [sim.kinds[(i + era) % len(sim.kinds)] for i in range(k)]
+    rng, groups = np.random.default_rng([plan.seed, 4, era]), list(plan.groups.values())
+    n = plan.starts[era] - plan.starts[era-1]
+    W = _era_loadings(plan.W, groups, era, plan.era_effect, era in plan.abnormal_eras, plan.seed)
+    f, z = _latents(W, n, plan.strength, rng)
+    kind = _era_kinds(plan, era, n, rng)
     z[:, kind == 'scaled'] *= 3
-    if sim.v.levels: x = to_bins(z)
-    else: x = ((z.argsort(1).argsort(1) + .5)/n).astype(np.float32)
-    _plant(x, kind, sim.groups, 4 if sim.v.levels else 1, rng)
-    if era <= (len(sim.starts) - 1)//3: x[sim.absent] = 2 if sim.v.levels else .5
+    x = to_bins(z) if plan.version.levels else ((z.argsort(1).argsort(1) + .5)/n).astype(np.float32)
+    _plant(x, kind, groups, 4 if plan.version.levels else 1, rng)
+    if era <= plan.n_eras//3: x[plan.absent] = 2 if plan.version.levels else .5
     return x, f, kind
 
-def _feature_frame(sim, x, index, rng):
-    "Features of an era as a frame, in the dtype of the version, with NaN sprinkled in"
-    if sim.v.dtype == 'float32':
-        x = x.astype(np.float32)*np.float32(.25) if sim.v.levels else x
-        if sim.nan: x[rng.random(x.shape, dtype=np.float32) < sim.nan] = np.nan
-        return pd.DataFrame(x.T, index=index, columns=sim.feats)
-    if not sim.nan: return pd.DataFrame(x.T, index=index, columns=sim.feats)
-    gaps = rng.random(x.shape, dtype=np.float32) < sim.nan
-    return pd.DataFrame({c: pd.arrays.IntegerArray(a, m) for c, a, m in zip(sim.feats, x, gaps)}, index=index)
+# %% ../../nbs/api/numerai/01_simulator.ipynb #00b587aa
+def _feature_frame(plan, x, index, rng):
+    "Features of an era as a frame, with missing entries sprinkled in"
+    floats = plan.version.dtype == 'float32'
+    if floats and plan.version.levels: x = x.astype(np.float32)*np.float32(.25)
+    if not plan.nan: return pd.DataFrame(x.T, index=index, columns=list(plan.groups))
+    gaps = rng.random(x.shape, dtype=np.float32) < plan.nan
+    if floats: return pd.DataFrame(np.where(gaps, np.float32(np.nan), x).T, index=index, columns=list(plan.groups))
+    return pd.DataFrame({c: pd.arrays.IntegerArray(a, m) for c, a, m in zip(plan.groups, x, gaps)}, index=index)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c034
-def _era_frame(sim, era):
+# %% ../../nbs/api/numerai/01_simulator.ipynb #71027ac6
+def _era_frame(plan, era):
     "One era as a frame of Numerai's schema, and the truth about its rows"
-    n_eras, (x, f, kind) = len(sim.starts) - 1, _era_values(sim, era)
-    rng = np.random.default_rng([sim.seed, 5, era])
-    index = pd.Index(_ids(sim.starts[era-1], len(f), sim.seed), name='id')
-    label = f'era{era}' if sim.v.era == 'era1' else f'{era:04}'
-    head = pd.DataFrame({'era': label, 'data_type': 'validation' if n_eras > 1 and era > n_eras - n_eras//5 else 'train'}, index=index)
-    t = _targets(f, sim.names, era, n_eras, sim.v.levels is None, sim.seed, rng)
-    df = pd.concat([head, _feature_frame(sim, x, index, rng), pd.DataFrame(t, index=index)], axis=1)
-    return df, pd.DataFrame({'kind': pd.Series(kind, index=index, dtype=head.era.dtype), 'abnormal_era': era in sim.bad}, index=index)
+    x, f, kind = _era_values(plan, era)
+    rng = np.random.default_rng([plan.seed, 5, era])
+    index = pd.Index(_ids(plan.starts[era-1], len(f), plan.seed), name='id')
+    label = f'era{era}' if plan.version.era == 'era1' else f'{era:04}'
+    held_out = plan.n_eras > 1 and era > plan.n_eras - plan.n_eras//5
+    head = pd.DataFrame({'era': label, 'data_type': 'validation' if held_out else 'train'}, index=index)
+    t = _targets(f, plan.targets, era, plan.n_eras, plan.version.levels is None, plan.seed, rng)
+    df = pd.concat([head, _feature_frame(plan, x, index, rng), pd.DataFrame(t, index=index)], axis=1)
+    kinds = pd.Series(kind, index=index, dtype=head.era.dtype)
+    return df, pd.DataFrame({'kind': kinds, 'abnormal_era': era in plan.abnormal_eras}, index=index)
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c036
-def _write_eras(frames, out):
+# %% ../../nbs/api/numerai/01_simulator.ipynb #1251adb1
+def _write_row_groups(frames, path):
     "Write frames as row groups of a parquet file, with the metadata pandas needs"
-    out, writer = Path(out), None
-    part = out.with_name(out.name + '.part')
-    if not out.parent.is_dir(): raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
+    writer = None
     try:
         for df in frames:
             table = pa.Table.from_pandas(df, preserve_index=True)
-            writer = writer or pq.ParquetWriter(part, table.schema)
+            writer = writer or pq.ParquetWriter(path, table.schema)
             writer.write_table(table, row_group_size=max(len(df), 1))
-        writer.close()
-        os.replace(part, out)
-    except OSError as e: raise InputError(f"cannot write {out}: {e}") from e
     finally:
         if writer: writer.close()
-        part.unlink(missing_ok=True)
+
+def _write_eras(frames, out):
+    "Write frames to a file that appears when it is complete"
+    out = Path(out)
+    if not out.parent.is_dir(): raise InputError(f"cannot write {out}: the folder {out.parent} does not exist")
+    try:
+        with write_beside(out) as tmp: _write_row_groups(frames, tmp)
+    except OSError as e: raise InputError(f"cannot write {out}: {e}") from e
     return out
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c037
+# %% ../../nbs/api/numerai/01_simulator.ipynb #98478c87
+def _collect(eras, out, truth): # pairs of frames, one an era
+    "Write or join the eras' frames, with the truth about them if it is wanted"
+    truths = []
+    def frames():
+        for df, known in eras:
+            truths.append(known)
+            yield df
+    result = pd.concat(frames()) if out is None else _write_eras(frames(), out)
+    return (result, pd.concat(truths)) if truth else result
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #81bb1763
 def _choose(version, features, n_features):
     "Feature name -> group for the features asked for"
     feats, sets = _features(version), simulate_features_json(version)['feature_sets']
     if isinstance(features, Integral): features, n_features = 'all', n_features or int(features)
     names = feature_set({'feature_sets': sets}, features) if isinstance(features, str) else list(features)
-    odd = [f for f in names if f not in feats]
-    if odd: raise InputError(f"no such features in the simulated {version}: {', '.join(map(str, odd[:5]))}; see simulate_features_json")
+    unknown = [f for f in names if f not in feats]
+    if unknown:
+        raise InputError(f'no such features in the simulated {version}: {shorten_list(unknown)}; '
+                         'see simulate_features_json')
     if n_features and n_features > len(names): names = list(feats)
     if n_features and not 1 <= n_features <= len(names):
         raise InputError(f"n_features={n_features}: {version} has 1 to {len(names)} features")
-    return {f: feats[f] for f in (_thin(names, n_features) if n_features else names)}
+    return {f: feats[f] for f in (_subsample(names, n_features) if n_features else names)}
 
-def _check_sim(n_rows, n_eras, n_factors, n_targets, kinds, abnormal_eras, seed, **shares):
-    "Refuse arguments of `simulate` that make no sense"
+# %% ../../nbs/api/numerai/01_simulator.ipynb #9cabc358
+def _check_sizes(n_rows, n_eras, abnormal_eras, n_factors, n_targets, seed):
+    "Refuse numbers that make no sense"
     if not 1 <= n_eras <= n_rows: raise InputError(f"n_eras={n_eras}, n_rows={n_rows}: an era needs at least one row")
-    if not 0 <= abnormal_eras <= n_eras//2: raise InputError(f"abnormal_eras={abnormal_eras}: at most half of the {n_eras} eras can be abnormal")
-    for k, o in shares.items():
-        if not 0 <= o <= 1: raise InputError(f"{k}={o}: pass a share between 0 and 1")
-    odd = [k for k in kinds if k not in KINDS]
-    if odd or not kinds: raise InputError(f"unknown kinds {odd}: known are {', '.join(KINDS)}")
+    if not 0 <= abnormal_eras <= n_eras//2:
+        raise InputError(f"abnormal_eras={abnormal_eras}: at most half of the {n_eras} eras can be abnormal")
     for k, o in dict(n_factors=n_factors, n_targets=n_targets).items():
         if o is not None and o < 1: raise InputError(f"{k}={o}: pass 1 or more, or None")
     if seed < 0: raise InputError(f"seed={seed}: pass 0 or more")
 
-# %% ../../nbs/api/numerai/01_simulator.ipynb #c038
+def _check_fractions(kinds, **fractions):
+    "Refuse kinds of rows that there are not, and fractions that are none"
+    for k, o in fractions.items():
+        if not 0 <= o <= 1: raise InputError(f"{k}={o}: pass a share between 0 and 1")
+    unknown = [k for k in kinds if k not in KINDS]
+    if unknown or not kinds: raise InputError(f"unknown kinds {unknown}: known are {', '.join(KINDS)}")
+
+# %% ../../nbs/api/numerai/01_simulator.ipynb #a7365688
 def simulate(
     n_rows:int=10_000,           # Rows in all, spread evenly over the eras
     n_eras:int=20,               # Eras, numbered from 1
-    version:str='v5.3',          # Version whose schema to follow, a key of `VERSIONS`
-    features:str|int|list='small', # Feature set ('small', 'medium', 'all', a group), number of features or names of the simulated version
+    version:str='v5.3',          # Version whose schema to follow, a key of VERSIONS
+    features:str|int|list='small', # Set ('small', 'medium', 'all', a group), number or names of features
     n_features:int|None=None,    # Number of features, evenly spaced in the set, or in 'all' if the set is smaller
     n_factors:int|None=None,     # Gaussian factors; None: 3 global, one per group and one per 12 features
-    strength:float=.8,           # Share of a feature's latent variance that comes from factors
+    strength:float=.8,           # Fraction of a feature's latent variance that comes from factors
     n_targets:int|None=None,     # Targets; None: 1 in v1 and v2, 5 later
-    absent:float=.05,            # Share of features that are all level 2 (.5) in the first third of the eras
-    nan:float=0.,                # Share of entries that are NaN (dtype Int8 instead of int8)
-    abnormal_rows:float=0.,      # Share of rows that are abnormal, all in normal eras
-    kinds:tuple=KINDS,           # Kinds of abnormal rows, in equal parts
+    absent:float=.05,            # Fraction of features that are all level 2 (.5) in the first third of the eras
+    nan:float=0.,                # Fraction of entries that are NaN (dtype Int8 instead of int8)
+    abnormal_rows:float=0.,      # Fraction of rows that are abnormal, all in normal eras
+    kinds:str|tuple=KINDS,       # Kinds of abnormal rows, in equal parts
     abnormal_eras:int=0,         # Number of eras in which half of the groups move together in another way
     era_effect:float=.3,         # How far loadings swing from era to era; 0: not at all
     seed:int=0,                  # The same seed gives the same table
     out:str|Path|None=None,      # Parquet file to write era by era; None: return the frame
     truth:bool=False,            # Also return what is abnormal
 ): # DataFrame or path; with `truth` a pair of it and a DataFrame with columns kind ('' if normal) and abnormal_era
-    "A table of exactly Numerai's schema, with known structure and known abnormal rows and eras"
+    "A table of exactly Numerai's schema, with known structure and abnormal rows; `InputError` for what can't be made"
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-    _check_sim(n_rows, n_eras, n_factors, n_targets, kinds, abnormal_eras, seed, strength=strength, absent=absent,
-               nan=nan, abnormal_rows=abnormal_rows, era_effect=era_effect)
-    sim = _Sim(version, _choose(version, features, n_features), _target_names(version, n_targets), n_rows, n_eras,
-               n_factors, strength, absent, nan, abnormal_rows, kinds, abnormal_eras, era_effect, seed)
-    truths = []
-    def frames():
-        for era in range(1, n_eras + 1):
-            df, t = _era_frame(sim, era)
-            truths.append(t)
-            yield df
-    res = _write_eras(frames(), out) if out is not None else pd.concat(frames())
-    return (res, pd.concat(truths)) if truth else res
+    fractions = dict(strength=strength, nan=nan, era_effect=era_effect)
+    _check_sizes(n_rows, n_eras, abnormal_eras, n_factors, n_targets, seed)
+    _check_fractions(kinds, absent=absent, abnormal_rows=abnormal_rows, **fractions)
+    groups, targets = _choose(version, features, n_features), _target_names(version, n_targets)
+    plan = _plan(version, groups, targets, n_rows, n_eras, n_factors, absent, abnormal_rows, abnormal_eras, seed,
+                 kinds=kinds, **fractions)
+    eras = (_era_frame(plan, era) for era in range(1, n_eras + 1))
+    return _collect(eras, out, truth)

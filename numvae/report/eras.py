@@ -7,49 +7,72 @@ __all__ = ['plot_era_scores', 'plot_contributions', 'plot_frontier']
 
 # %% ../../nbs/api/report/02_eras.ipynb #1ccf2a42
 from ..core import InputError, robust_z
-from .style import _axs, _blank, _blue, _grey, _label, _legend, _need, _red, _text, _tidy
+from .style import (BLUE, GREY, RED, check_columns, empty_panel, figure_axes, legend_above, score_label,
+                                 short_text, style_axes)
 
 import numpy as np, pandas as pd
+from matplotlib.axes import Axes
+
+# %% ../../nbs/api/report/02_eras.ipynb #08b31a00
+def _draw_means(ax, v, se):
+    "The era means `v` in a line, and twice their standard errors `se` around it, if there are any"
+    x, n = np.arange(len(v)), len(v)
+    ax.plot(x, v, color=GREY, lw=.9 if n>120 else 1.3, marker='o', ms=np.clip(300/n, 1.2, 5), label='era mean')
+    if se is None: return
+    ax.fill_between(x, v-2*se, v+2*se, color=GREY, alpha=.25, lw=0, label='± 2 standard errors')
+
+# %% ../../nbs/api/report/02_eras.ipynb #7b909fa2
+def _mark_eras(ax, v, zs, mark):
+    "Triangles on the eras with |z| above `mark`: red and up where the score is high, blue and down where it is low"
+    for hit, marker, color, name in ((zs>mark,'^',RED,'high'), (zs<-mark,'v',BLUE,'low')):
+        if not hit.any(): continue
+        label = f'{name}, |z| > {mark:g}: {hit.sum()} of {len(v)}'
+        ax.plot(np.flatnonzero(hit), v[hit], marker, color=color, ms=7, mec='w', mew=.6, label=label)
+
+# %% ../../nbs/api/report/02_eras.ipynb #68cac135
+def _ring_eras(ax, v, abnormal, planted):
+    "A square around eras that are abnormal as a whole, a circle around planted ones; booleans [eras] or None"
+    if abnormal is not None and abnormal.any():
+        label = f'abnormal as a whole: {abnormal.sum()}'
+        ax.plot(np.flatnonzero(abnormal), v[abnormal], 's', mfc='none', mec=RED, mew=1.4, ms=11, label=label)
+    if planted is not None:
+        ax.plot(np.flatnonzero(planted), v[planted], 'o', mfc='none', mec='k', ms=11, label='planted')
 
 # %% ../../nbs/api/report/02_eras.ipynb #c009
-def _band(
-    ax, # axes
-    v, zs, # score and z per era
-    mark, # bound of |z|
-):
-    "The centre of the eras, and the band inside the bound where z is a straight function of the score"
-    ok = np.isfinite(v)&np.isfinite(zs)
-    ax.axhline(np.median(v[np.isfinite(v)]), color=_grey, lw=1, ls=':', label='median')
-    if len(np.unique(zs[ok]))<3: return
-    s,m = np.polyfit(zs[ok], v[ok], 1)
-    if np.allclose(m+s*zs[ok], v[ok], atol=1e-3*abs(s)):
-        ax.axhspan(m-s*mark, m+s*mark, color=_blue, alpha=.08, lw=0, label=f'|z| ≤ {mark:g}')
+def _draw_band(ax, v, zs, mark):
+    "The median of the era scores `v`, and the band within which |z| is at most `mark`"
+    ok = np.isfinite(v) & np.isfinite(zs)
+    ax.axhline(np.median(v[np.isfinite(v)]), color=GREY, lw=1, ls=':', label='median')
+    if len(np.unique(zs[ok])) < 3: return
+    slope, middle = np.polyfit(zs[ok], v[ok], 1)
+    if np.allclose(middle + slope*zs[ok], v[ok], atol=1e-3*abs(slope)):
+        ax.axhspan(middle - slope*mark, middle + slope*mark, color=BLUE, alpha=.08, lw=0, label=f'|z| ≤ {mark:g}')
+
+# %% ../../nbs/api/report/02_eras.ipynb #123b8756
+def _free_places(x, y, width, most, height=.085):
+    "Positions of the labels that are set, of those at `x` and `y` in order of importance; lengths are of the axes"
+    chosen = []
+    for i in range(len(x)):
+        beside = [abs(x[i]-x[j]) > (width[i]+width[j])/2 for j in chosen]
+        above = [abs(y[i]-y[j]) > height for j in chosen]
+        if len(chosen) < most and all(np.logical_or(beside, above)): chosen.append(i)
+    return chosen
 
 # %% ../../nbs/api/report/02_eras.ipynb #c011
-def _tag(
-    ax, # axes
-    x, v, zs, # position, score and z of the marked eras
-    names, # their labels
-    n, # number of eras on the axis
-    most=15, # most labels
-):
-    "Label marked eras, the furthest first"
-    lo,hi = ax.get_ylim(); put = []
-    for i in np.argsort(-np.abs(zs))[:4*most]:
-        s = _text(names[i], 14)
-        px,py,w = x[i]/max(n-1, 1), (v[i]-lo)/(hi-lo), .009*len(s)+.008
-        if len(put)<most and all(abs(px-a)>(w+b)/2 or abs(py-c)>.085 for a,c,b in put):
-            put.append((px,py,w))
-            ax.annotate(s, (x[i],v[i]), (0, 6 if zs[i]>0 else -6), textcoords='offset points', size=8, ha='center',
-                        va='bottom' if zs[i]>0 else 'top')
+def _label_eras(ax, x, v, zs, names, n, most=15):
+    "Label marked eras, the furthest out first: their positions among `n`, scores, z and names"
+    far = np.argsort(-np.abs(zs))[:4*most]
+    x, v, up, texts = x[far], v[far], zs[far] > 0, [short_text(names[i], 14) for i in far]
+    low, high = ax.get_ylim()
+    widths = [.009*len(s) + .008 for s in texts]
+    for i in _free_places(x/max(n-1, 1), (v-low)/(high-low), widths, most):
+        ax.annotate(texts[i], (x[i], v[i]), (0, 6 if up[i] else -6), textcoords='offset points', size=8, ha='center',
+                    va='bottom' if up[i] else 'top')
 
 # %% ../../nbs/api/report/02_eras.ipynb #c012
-def _era_ticks(
-    ax, # axes
-    eras, # era labels, in order
-):
+def _era_ticks(ax, eras):
     "As many era labels as fit below the axis"
-    names = [_text(e, 14) for e in eras]
+    names = [short_text(e, 14) for e in eras]
     most = min(len(names), max(2, 70//(max(map(len, names))+2)))
     at = np.unique(np.linspace(0, len(names)-1, most).round().astype(int))
     ax.set_xticks(at, [names[i] for i in at])
@@ -58,76 +81,88 @@ def _era_ticks(
 
 # %% ../../nbs/api/report/02_eras.ipynb #c013
 def plot_era_scores(
-    era_scores, # frame per era, in order of time: score, and if there z (else computed), se, abnormal
-    mark=3., # eras with |z| above this are marked
-    truth=None, # labels of the planted eras, ringed
-    ax=None, # axes
-    col='score', # column drawn
-):
-    "Mean score of each era, abnormal eras marked and labelled"
-    _need(era_scores, [col], 'era_scores')
-    ax = _tidy(_axs(ax, 1, w=9.2, h=3.3)[0], 'era', f'mean {_label(col)}')
+    era_scores:pd.DataFrame, # [eras] in order of time: score, and if there z (else computed), se, abnormal
+    mark:float=3.,           # eras with |z| above this are marked
+    truth=None,              # labels of the planted eras, ringed
+    ax:Axes|None=None,       # axes
+    col:str='score',         # column drawn
+)->Axes:
+    "Mean score of each era, abnormal eras marked and labelled; `InputError` when the column is missing"
+    check_columns(era_scores, [col], 'era_scores')
+    ax = style_axes(figure_axes(ax, 1, w=9.2, h=3.3)[0], 'era', f'mean {score_label(col)}')
     v = era_scores[col].to_numpy(float, na_value=np.nan)
-    if not np.isfinite(v).any(): return _blank(ax, 'no finite values')
-    zs = era_scores['z'].to_numpy(float, na_value=np.nan) if 'z' in era_scores and col=='score' else robust_z(v)
-    x,n = np.arange(len(v)),len(v)
-    ax.plot(x, v, color=_grey, lw=.9 if n>120 else 1.3, marker='o', ms=np.clip(300/n, 1.2, 5), label='era mean')
-    if 'se' in era_scores and col=='score': ax.fill_between(x, v-2*era_scores['se'], v+2*era_scores['se'], color=_grey, alpha=.25, lw=0, label='± 2 standard errors')
-    _band(ax, v, zs, mark)
+    if not np.isfinite(v).any(): return empty_panel(ax, 'no finite values')
+    more = era_scores if col == 'score' else era_scores[[]]
+    zs = more['z'].to_numpy(float, na_value=np.nan) if 'z' in more else robust_z(v)
+    _draw_means(ax, v, more.get('se'))
+    _draw_band(ax, v, zs, mark)
     ax.margins(y=.16)
-    for hit,m,c,name in ((zs>mark,'^',_red,'high'), (zs<-mark,'v',_blue,'low')):
-        if hit.any(): ax.plot(x[hit], v[hit], m, color=c, ms=7, mec='w', mew=.6, label=f'{name}, |z| > {mark:g}: {hit.sum()} of {n}')
-    if 'abnormal' in era_scores and col=='score' and (b := era_scores['abnormal'].to_numpy(bool)).any():
-        ax.plot(x[b], v[b], 's', mfc='none', mec=_red, mew=1.4, ms=11, label=f'abnormal as a whole: {b.sum()}')
-    if truth is not None:
-        t = era_scores.index.isin(list(truth))
-        ax.plot(x[t], v[t], 'o', mfc='none', mec='k', ms=11, label='planted')
-    hit = np.abs(zs)>mark
-    _tag(ax, x[hit], v[hit], zs[hit], era_scores.index[hit], n)
+    _mark_eras(ax, v, zs, mark)
+    abnormal = more['abnormal'].to_numpy(bool) if 'abnormal' in more else None
+    planted = None if truth is None else era_scores.index.isin(list(truth))
+    _ring_eras(ax, v, abnormal, planted)
+    hit = np.abs(zs) > mark
+    _label_eras(ax, np.flatnonzero(hit), v[hit], zs[hit], era_scores.index[hit], len(v))
     _era_ticks(ax, era_scores.index)
-    _legend(ax, 6)
+    legend_above(ax, 6)
     return ax
+
+# %% ../../nbs/api/report/02_eras.ipynb #35d17b54
+def _largest_terms(v, n):
+    "The `n` largest terms of `v`, signs kept, and the sum of all others as the last, if there are others"
+    order = np.argsort(-v.abs().to_numpy(), kind='stable')
+    top, rest = v.iloc[order[:n]], v.iloc[order[n:]]
+    names = [short_text(o, 34) for o in top.index]
+    if not len(rest): return names, top.to_numpy()
+    return [*names, f'{len(rest)} others'], np.append(top.to_numpy(), rest.sum())
 
 # %% ../../nbs/api/report/02_eras.ipynb #c019
 def plot_contributions(
-    contributions, # a row of `explain_anomaly` (Series), or a frame, of which the mean is drawn
-    n=12, # most bars
-    ax=None, # axes
-    unit='nats', # of the contributions
-):
-    "Bars of what each feature, group or latent contributes to a score"
+    contributions:pd.Series|pd.DataFrame, # a row of `explain_anomaly`, or a frame, of which the mean is drawn
+    n:int=12,                             # most bars
+    ax:Axes|None=None,                    # axes
+    unit:str='nats',                      # of the contributions
+)->Axes:
+    "Bars of what each feature, group or latent contributes to a score; `InputError` when nothing is finite"
     v = contributions.mean() if isinstance(contributions, pd.DataFrame) else contributions
     v = v[np.isfinite(v.astype(float))].astype(float)
     if not len(v): raise InputError('contributions has no finite values: nothing to draw')
-    at = np.argsort(-v.abs().to_numpy(), kind='stable')
-    top, rest = v.iloc[at[:n]], v.iloc[at[n:]]
-    ax = _tidy(_axs(ax, 1, w=6.4, h=.9+.26*(len(top)+(len(rest)>0)))[0], f'contribution ({unit}), {v.sum():.4g} in all')
-    names = [_text(o, 34) for o in top.index] + ([f'{len(rest)} others'] if len(rest) else [])
-    vals = np.append(top.to_numpy(), rest.sum() if len(rest) else [])
-    colors = [_red if o>0 else _blue for o in top] + ['#b8bfc6']*(len(rest)>0)
-    ax.barh(range(len(vals)), vals, color=colors, height=.72)
-    ax.set_yticks(range(len(vals)), names); ax.invert_yaxis(); ax.axvline(0, color='k', lw=.8)
+    names, vals = _largest_terms(v, n)
+    colors = [RED if o > 0 else BLUE for o in vals[:n]] + ['#b8bfc6']
+    ax = style_axes(figure_axes(ax, 1, w=6.4, h=.9+.26*len(vals))[0], f'contribution ({unit}), {v.sum():.4g} in all')
+    ax.barh(range(len(vals)), vals, color=colors[:len(vals)], height=.72)
+    ax.set_yticks(range(len(vals)), names)
+    ax.invert_yaxis()
+    ax.axvline(0, color='k', lw=.8)
     ax.grid(axis='y', visible=False)
     return ax
 
+# %% ../../nbs/api/report/02_eras.ipynb #9706e1e9
+def _label_groups(f, near=.03):
+    "Neighbouring weights, the index of `f`, in lists of those whose points (kld, recon) nearly coincide"
+    terms = f[['kld','recon']]
+    step = (terms/(terms.max() - terms.min())).diff().abs().max(axis=1)
+    group = (~(step < near)).cumsum()
+    return [list(weights.index) for _, weights in f.groupby(group)]
+
 # %% ../../nbs/api/report/02_eras.ipynb #cf969771
 def plot_frontier(
-    frontier, # frame with index kld_weight and columns recon, kld, nll
-    auto=1., # the weight to mark, one of the index
-    axs=None, # two axes
-): # the two axes
-    "Reconstruction against KL over the weight, and where the weight `auto` lands"
-    f, axs = frontier.sort_index(), _axs(axs, 2)
-    axs[0].plot(f.kld, f.recon, 'o-', color=_grey, ms=4, lw=1)
-    axs[1].plot(f.index, f.nll, 'o-', color=_grey, ms=4, lw=1)
-    near, spans = (f[['kld', 'recon']]/(f[['kld', 'recon']].max() - f[['kld', 'recon']].min())).diff().abs().max(axis=1) < .03, []
-    for w,hides in zip(f.index, near): spans[-1:] = [spans[-1] + [w]] if hides else spans[-1:] + [[w]]
-    for ws in spans: axs[0].annotate(', '.join(f'{w:g}' for w in ws), (f.kld[ws[0]], f.recon[ws[0]]), xytext=(4, 4), textcoords='offset points', fontsize=7, color=_grey)
-    if auto in f.index:
-        axs[0].plot(f.kld[auto], f.recon[auto], 'o', color=_red, ms=7, label=f'weight {auto:g}')
-        axs[1].plot(auto, f.nll[auto], 'o', color=_red, ms=7, label=f'weight {auto:g}')
-    _tidy(axs[0], 'KLD (nats per row)', 'reconstruction (nats per row)')
-    _tidy(axs[1], 'KL weight in training', 'negative log likelihood (nats per row)')
+    frontier:pd.DataFrame, # [weights] index kld_weight; columns recon, kld, nll
+    auto:float=1.,         # the weight to mark, one of the index
+    axs=None,              # two axes
+)->np.ndarray:             # [2] axes
+    "Reconstruction against KL, and likelihood over the weight; `InputError` when a column is missing"
+    f = check_columns(frontier, ['recon','kld','nll'], 'frontier').sort_index()
+    axs = figure_axes(axs, 2)
+    style_axes(axs[0], 'KLD (nats per row)', 'reconstruction (nats per row)')
+    style_axes(axs[1], 'KL weight in training', 'negative log likelihood (nats per row)')
     axs[1].set_xscale('log')
+    for ax, x, y in ((axs[0], f.kld, f.recon), (axs[1], f.index.to_series(), f.nll)):
+        ax.plot(x, y, 'o-', color=GREY, ms=4, lw=1)
+        if auto in f.index: ax.plot(x[auto], y[auto], 'o', color=RED, ms=7, label=f'weight {auto:g}')
+    for weights in _label_groups(f):
+        point = f.kld[weights[0]], f.recon[weights[0]]
+        text = ', '.join(f'{w:g}' for w in weights)
+        axs[0].annotate(text, point, xytext=(4, 4), textcoords='offset points', fontsize=7, color=GREY)
     if auto in f.index: axs[1].legend(frameon=False)
     return axs

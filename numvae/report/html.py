@@ -7,11 +7,10 @@ __all__ = ['html_report', 'vae_report']
 
 # %% ../../nbs/api/report/04_html.ipynb #de67ed2a
 from ..core import InputError, robust_z, write_beside
-
-from .style import _names, _need
-from .plots import _truth, plot_latent, plot_score_hists, plot_terms
+from .style import SCORE_NAMES, check_columns
+from .plots import align_truth, plot_latent, plot_score_hists, plot_terms
 from .eras import plot_era_scores
-from .comparisons import _shared, plot_correlations, plot_marginals
+from .comparisons import plot_correlations, plot_marginals, shared_features
 
 import base64, io
 from pathlib import Path
@@ -21,88 +20,91 @@ from sklearn.metrics import roc_auc_score
 from fastcore import xml as fx
 
 # %% ../../nbs/api/report/04_html.ipynb #c008
-def _alt(
-    fig, # a figure
-    heading, # of its section
-):
-    "Alternative text: what is drawn against what"
+def _described(ax):
+    "Title of the axes, and what is drawn against what"
+    labels = ' against '.join(filter(None, [ax.get_ylabel(), ax.get_xlabel()]))
+    return ': '.join(filter(None, [ax.get_title(loc='left'), labels]))
+
+def _alt_text(fig, heading):
+    "Alternative text of a figure in the section `heading`"
     if fig.get_label(): return fig.get_label()
-    ax = [a for a in fig.axes if a.get_label()!='<colorbar>' and a.axison]
-    said = [': '.join(filter(None, [a.get_title(loc='left'), ' against '.join(filter(None, [a.get_ylabel(), a.get_xlabel()]))])) for a in ax]
-    return f'{heading}. ' + '; '.join(filter(None, said))
+    drawn = [a for a in fig.axes if a.get_label()!='<colorbar>' and a.axison]
+    return f'{heading}. ' + '; '.join(filter(None, map(_described, drawn)))
 
 # %% ../../nbs/api/report/04_html.ipynb #c009
-def _img(
-    fig, # a figure
-    heading, # of its section
-    dpi=110, # dots per inch
-):
+def _image(fig, heading, dpi=110):
     "A figure as an HTML image that holds its data"
     buf = io.BytesIO()
     fig.savefig(buf, format='png', dpi=dpi, facecolor='w', pil_kwargs=dict(optimize=True))
-    w,h = (fig.get_size_inches()*dpi).round().astype(int)
     src = 'data:image/png;base64,' + base64.b64encode(buf.getvalue()).decode()
-    return fx.Figure(fx.Img(src=src, alt=_alt(fig, heading), width=str(w), height=str(h)), cls='wide' if w>720 else None)
+    w, h = (fig.get_size_inches()*dpi).round().astype(int)
+    img = fx.Img(src=src, alt=_alt_text(fig, heading), width=str(w), height=str(h))
+    return fx.Figure(img, cls='wide' if w>720 else None)
 
 # %% ../../nbs/api/report/04_html.ipynb #c012
-def _cells(
-    s, # a column or an index
-):
-    "Texts of the cells of a column"
-    if not pd.api.types.is_float_dtype(s.dtype): return ['–' if o is None or o is pd.NA or o is pd.NaT else str(o) for o in s]
+def _cell_texts(s):
+    "Texts of the cells of a column or of an index"
+    if not pd.api.types.is_float_dtype(s.dtype):
+        return ['–' if o is None or o is pd.NA or o is pd.NaT else str(o) for o in s]
     v = s.to_numpy(float, na_value=np.nan)
-    m = np.abs(v[np.isfinite(v)]).max(initial=0)
-    fmt = '.3g' if m>=1e7 or 0<m<1e-3 else f'.{int(np.clip(3-np.floor(np.log10(m or 1)), 0, 5))}f'
+    largest = np.abs(v[np.isfinite(v)]).max(initial=0)
+    decimals = int(np.clip(3 - np.floor(np.log10(largest or 1)), 0, 5))
+    fmt = '.3g' if largest >= 1e7 or 0 < largest < 1e-3 else f'.{decimals}f'
     return ['–' if np.isnan(o) else f'{o:{fmt}}' for o in v]
 
+# %% ../../nbs/api/report/04_html.ipynb #f9827157
+def _table_columns(df):
+    "The levels of the index, then the columns: name, values and HTML tag of each"
+    levels = [df.index.get_level_values(i) for i in range(df.index.nlevels)]
+    index = [('' if l.name is None else l.name, l.to_series(), fx.Th) for l in levels]
+    return index + [(c, df.iloc[:,i], fx.Td) for i, c in enumerate(df.columns)]
+
 # %% ../../nbs/api/report/04_html.ipynb #c014
-def _table(
-    df, # a frame; its index is the first column
-    max_rows=200, # most rows shown
-):
-    "A frame as an HTML table"
-    cut = df.head(max_rows)
-    idx = [cut.index.get_level_values(i) for i in range(cut.index.nlevels)]
-    cols = [(i.name if i.name is not None else '', i.to_series(), True) for i in idx] + [
-        (c, cut.iloc[:,i], False) for i,c in enumerate(cut.columns)]
-    num = ['n' if pd.api.types.is_numeric_dtype(s.dtype) else None for _,s,_ in cols]
-    head = fx.Tr(*[fx.Th(str(c), cls=n, scope='col') for (c,_,_),n in zip(cols, num)])
-    body = [fx.Tr(*[(fx.Th if h else fx.Td)(o, cls=n) for o,n,(_,_,h) in zip(row, num, cols)])
-            for row in zip(*[_cells(s) for _,s,_ in cols])]
-    more = [fx.P(f'The first {max_rows:,} of {len(df):,} rows.', cls='note')] if len(df)>max_rows else []
-    return fx.Div(fx.Table(fx.Thead(head), fx.Tbody(*body)), *more, cls='table')
+def _table(df, max_rows=200):
+    "The first rows of a frame as an HTML table; its index is the first column"
+    names, columns, tags = zip(*_table_columns(df.head(max_rows)))
+    cls = ['n' if pd.api.types.is_numeric_dtype(s.dtype) else None for s in columns]
+    def row(texts): return fx.Tr(*[tag(o, cls=c) for tag, o, c in zip(tags, texts, cls)])
+    head = fx.Tr(*[fx.Th(str(o), cls=c, scope='col') for o, c in zip(names, cls)])
+    body = [row(texts) for texts in zip(*map(_cell_texts, columns))]
+    table = fx.Table(fx.Thead(head), fx.Tbody(*body))
+    if len(df) <= max_rows: return fx.Div(table, cls='table')
+    return fx.Div(table, fx.P(f'The first {max_rows:,} of {len(df):,} rows.', cls='note'), cls='table')
 
 # %% ../../nbs/api/report/04_html.ipynb #c016
-def _fact(
-    o, # a value: number, text, or a dict or list of those
-):
-    "A value of the summary as text"
-    if isinstance(o, dict): return ', '.join(f'{k} {_fact(v)}' for k,v in o.items())
-    if isinstance(o, (list, tuple, set)): return ', '.join(map(_fact, o))
+def _fact_text(o):
+    "A value of the facts as text: a number, a text, or a dict or list of those"
+    if isinstance(o, dict): return ', '.join(f'{k} {_fact_text(v)}' for k, v in o.items())
+    if isinstance(o, (list, tuple, set)): return ', '.join(map(_fact_text, o))
     if isinstance(o, (bool, np.bool_)): return 'yes' if o else 'no'
     if isinstance(o, (int, np.integer)): return f'{o:,}' if abs(o)>=10_000 else str(o)
     if isinstance(o, (float, np.floating)): return f'{o:.4g}'
     return '–' if o is None else str(o)
 
 # %% ../../nbs/api/report/04_html.ipynb #c019
-def _content(
-    o, # figure, axes, frame, text, or a list of those
-    heading, # of the section
-):
-    "Anything a section may hold as HTML"
+def _figures(axs):
+    "The figures of some axes, each once"
+    return list({id(a.figure): a.figure for a in np.ravel(axs)}.values())
+
+# %% ../../nbs/api/report/04_html.ipynb #07b1c1d3
+def _content(o, heading):
+    "Anything that the section `heading` may hold, as HTML; `InputError` for anything else"
     if o is None: return ()
-    if isinstance(o, Figure): return _img(o, heading)
-    if isinstance(o, mpl.axes.Axes): return _img(o.figure, heading)
-    if isinstance(o, (pd.DataFrame, pd.Series)): return _table(o if isinstance(o, pd.DataFrame) else o.to_frame())
+    if isinstance(o, Figure): return _image(o, heading)
+    if isinstance(o, mpl.axes.Axes): return _image(o.figure, heading)
+    if isinstance(o, pd.DataFrame): return _table(o)
+    if isinstance(o, pd.Series): return _table(o.to_frame())
     if isinstance(o, str): return tuple(fx.P(p) for p in o.split('\n\n') if p.strip())
-    if isinstance(o, np.ndarray): o = list({id(a.figure): a.figure for a in o.ravel()}.values())
+    if isinstance(o, np.ndarray): o = _figures(o)
     if isinstance(o, (list, tuple)): return fx.Div(*[_content(i, heading) for i in o], cls='row')
-    raise InputError(f'section "{heading}" holds a {type(o).__name__}: pass a figure, a DataFrame, text or a list of those')
+    raise InputError(f'section "{heading}" holds a {type(o).__name__}: '
+                     'pass a figure, a DataFrame, text or a list of those')
 
 # %% ../../nbs/api/report/04_html.ipynb #c020
-_css = '''
+_css_text = '''
 :root{color-scheme:light dark;--bg:#fff;--fg:#1c2127;--dim:#59636e;--line:#d5dae0;--soft:#f4f6f8;--link:#005f99}
-@media (prefers-color-scheme:dark){:root{--bg:#16191d;--fg:#e6e9ec;--dim:#a3adb8;--line:#3a424b;--soft:#20252b;--link:#7cc0f0}}
+@media (prefers-color-scheme:dark){
+ :root{--bg:#16191d;--fg:#e6e9ec;--dim:#a3adb8;--line:#3a424b;--soft:#20252b;--link:#7cc0f0}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1150px;padding:1.5rem 1.25rem 3rem;background:var(--bg);color:var(--fg);
  font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
@@ -113,8 +115,14 @@ a{color:var(--link)}
 nav{font-size:.9rem;line-height:1.9}nav a{margin-right:1.1rem;white-space:nowrap}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:.9rem 1.2rem;margin:0 0 1.2rem;
  padding:1rem;background:var(--soft);border-radius:8px}
-dt{font-size:.8rem;color:var(--dim)}dd{margin:0;font-weight:600;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
-figure{margin:0;padding:6px;background:#fff;border:1px solid var(--line);border-radius:8px;max-width:100%;overflow-x:auto}
+dt{font-size:.8rem;color:var(--dim)}
+dd{margin:0;font-weight:600;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
+'''
+
+# %% ../../nbs/api/report/04_html.ipynb #db9d872b
+_css_figures = '''
+figure{margin:0;padding:6px;background:#fff;border:1px solid var(--line);border-radius:8px;max-width:100%;
+ overflow-x:auto}
 img{display:block;max-width:100%;height:auto}
 .row{display:flex;flex-wrap:wrap;gap:14px;align-items:flex-start;margin:.6rem 0}
 .table{overflow-x:auto;max-width:100%}
@@ -124,180 +132,177 @@ thead th{color:var(--dim);font-weight:600;border-bottom:2px solid var(--line)}
 tbody th{font-weight:500}
 .n{text-align:right;font-variant-numeric:tabular-nums}
 .note,footer{font-size:.85rem;color:var(--dim)}footer{margin-top:2.5rem}
+'''
+_css_media = '''
 @media (max-width:720px){.wide img{max-width:none;width:680px}}
 @media print{:root{color-scheme:light;--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--soft:#f4f6f8;--link:#000}
  body{max-width:none;padding:0;font-size:11pt}nav{display:none}figure,tr,dl{break-inside:avoid}h2{break-after:avoid}
- figure,.table{overflow:visible}.wide img{max-width:100%;width:auto}.row figure{max-width:49%}.row figure.wide{max-width:100%}}
+ figure,.table{overflow:visible}.wide img{max-width:100%;width:auto}
+ .row figure{max-width:49%}.row figure.wide{max-width:100%}}
 '''
 
+# %% ../../nbs/api/report/04_html.ipynb #8b69680c
+def _page_top(title, headings, facts):
+    "Title, facts and, from three sections on, contents"
+    top = [fx.H1(title)]
+    if facts: top.append(fx.Dl(*[fx.Div(fx.Dt(str(k)), fx.Dd(_fact_text(v))) for k, v in facts.items()]))
+    links = [fx.A(h, href=f'#s{i}') for i, h in enumerate(headings)]
+    if len(links) > 2: top.append(fx.Nav(*links, aria_label='Contents'))
+    return fx.Header(*top)
+
 # %% ../../nbs/api/report/04_html.ipynb #c021
-def _page(
-    title, # of the page
-    sections, # list of (heading, text, content)
-    meta, # dict of facts, or None
-):
-    "The whole page as text"
-    facts = [fx.Dl(*[fx.Div(fx.Dt(str(k)), fx.Dd(_fact(v))) for k,v in meta.items()])] if meta else []
-    nav = [fx.Nav(*[fx.A(h, href=f'#s{i}') for i,(h,*_) in enumerate(sections)], aria_label='Contents')] if len(sections)>2 else []
-    body = [fx.Section(fx.H2(str(h), id=f's{i}'), _content(text, h), _content(o, h)) for i,(h,text,o) in enumerate(sections)]
+def _page(title, sections, facts):
+    "The page as text, of a title, sections (heading, text, content) and a dict of facts, or None"
+    body = [fx.Section(fx.H2(str(h), id=f's{i}'), _content(text, h), _content(o, h))
+            for i, (h, text, o) in enumerate(sections)]
     head = fx.Head(fx.Meta(charset='utf-8'), fx.Meta(name='viewport', content='width=device-width, initial-scale=1'),
-                   fx.Title(title), fx.Style(fx.Safe(_css)))
-    page = fx.Html(head, fx.Body(fx.Header(fx.H1(title), *facts, *nav), fx.Main(*body), fx.Footer('Made with numvae.')), lang='en')
+                   fx.Title(title), fx.Style(fx.Safe(_css_text + _css_figures + _css_media)))
+    top = _page_top(title, [h for h, *_ in sections], facts)
+    page = fx.Html(head, fx.Body(top, fx.Main(*body), fx.Footer('Made with numvae.')), lang='en')
     return fx.to_xml(page, indent=False)
 
 # %% ../../nbs/api/report/04_html.ipynb #c023
-def _write(
-    out, # path
-    text, # what goes into it
-):
-    "Write `text` to `out` in one step"
-    out = Path(out)
+def _write_page(out, text):
+    "Write `text` to the path `out` in one step; `InputError` when it cannot be written"
     try:
         if out.is_dir(): raise InputError(f'{out} is a folder: name a file, such as {out/"report.html"}')
-        if not out.parent.is_dir(): raise InputError(f'cannot write {out}: there is no folder {out.parent}; make it first')
+        if not out.parent.is_dir():
+            raise InputError(f'cannot write {out}: there is no folder {out.parent}; make it first')
         with write_beside(out) as tmp: tmp.write_text(text, encoding='utf-8', errors='xmlcharrefreplace')
     except OSError as e:
         raise InputError(f'cannot write {out}: {e.strerror or e}; choose a place that can be written to') from e
-    return out
 
 # %% ../../nbs/api/report/04_html.ipynb #c024
 def html_report(
-    out, # path of the HTML file; its folder must exist
-    title, # of the page
-    sections, # list of (heading, text, figure | DataFrame | text | list of those)
-    meta=None, # dict of facts shown at the top
-):
-    "Write one self-contained HTML page; returns its path"
-    out = Path(out)
+    out:str|Path,        # path of the HTML file; its folder must exist
+    title:str,           # of the page
+    sections:list,       # tuples (heading, text, content); content is a figure, a DataFrame, text or a list of those
+    meta:dict|None=None, # facts shown at the top
+)->Path:                 # that of the file
+    "Write one self-contained HTML page; `InputError` when it cannot be written or a section is of the wrong kind"
+    out, sections = Path(out), list(sections)
     for s in sections:
-        if not (isinstance(s, (tuple, list)) and len(s)==3): raise InputError('a section is a tuple (heading, text, content)')
-    return _write(out, _page(str(title), list(sections), meta))
+        if not (isinstance(s, (tuple, list)) and len(s)==3):
+            raise InputError('a section is a tuple (heading, text, content)')
+    _write_page(out, _page(str(title), sections, meta))
+    return out
 
-# %% ../../nbs/api/report/04_html.ipynb #c029
-def _panels(
-    n, # how many
-    w=4.75, h=3.4, # size, inches
-):
+# %% ../../nbs/api/report/04_html.ipynb #c030
+def _panels(n, w=4.75, h=3.4):
     "`n` axes, each in a figure of its own"
     return [Figure(figsize=(w,h), layout='constrained').subplots() for _ in range(n)]
 
-def _figs(axs): return list({id(a.figure): a.figure for a in np.ravel(axs)}.values())
-
-# %% ../../nbs/api/report/04_html.ipynb #c030
-def _hist_section(
-    scores, truth, threshold, unit, # as in `vae_report`
-):
+def _hist_section(scores, truth, threshold, unit):
     "Section of the histograms"
-    cols = ['kld','recon'] + [c for c in ('score',) if c in scores and threshold is not None]
+    cols = ['kld','recon','score'] if 'score' in scores and threshold is not None else ['kld','recon']
     axs = plot_score_hists(scores, cols, threshold, truth, axs=_panels(len(cols)), unit=unit)
-    return ('How the scores are spread', 'Rows by KLD (how far the latents are from the prior) and by reconstruction error (how badly '
-            'the decoder explains the row). Counts are on a log scale; the dashed line has 99 % of the rows to its left.', _figs(axs))
+    text = ('Rows by KLD (how far the latents are from the prior) and by reconstruction error (how badly the decoder '
+            'explains the row). Counts are on a log scale; the dashed line has 99 % of the rows to its left.')
+    return 'How the scores are spread', text, _figures(axs)
 
 # %% ../../nbs/api/report/04_html.ipynb #c031
-def _latent_section(
-    latents, scores, unit, # as in `vae_report`
-):
+def _latent_section(latents, scores, unit):
     "Section of the latent space"
     dim = np.shape(latents)[1]
-    what = 'The latent space' if dim<=2 else f'The two principal components of the {dim} latents'
-    return ('Latent space', f'{what}, one point per row, coloured by each term; dark is high, and colours span the 1-99 % quantiles.',
-            _figs(plot_latent(latents, scores, axs=_panels(2), unit=unit)))
+    shown = 'The latent space' if dim<=2 else f'The two principal components of the {dim} latents'
+    text = f'{shown}, one point per row, coloured by each term; dark is high, and colours span the 1-99 % quantiles.'
+    return 'Latent space', text, _figures(plot_latent(latents, scores, axs=_panels(2), unit=unit))
 
 # %% ../../nbs/api/report/04_html.ipynb #c032
-def _terms_section(
-    history, unit, # as in `vae_report`
-):
+def _terms_section(history, unit):
     "Section of the learning curves"
-    return ('Learning curves', 'Each term of the loss by epoch. A KLD that falls to zero means that the latents carry nothing.',
-            _figs(plot_terms(history, _panels(2), unit)))
+    text = 'Each term of the loss by epoch. A KLD that falls to zero means that the latents carry nothing.'
+    return 'Learning curves', text, _figures(plot_terms(history, _panels(2), unit))
 
 # %% ../../nbs/api/report/04_html.ipynb #c033
-def _rows_section(
-    scores, era, truth, top, # as in `vae_report`
-):
-    "Section of the most abnormal rows"
+def _rows_section(scores, era, truth, top):
+    "Section of the `top` most abnormal rows, with their eras and whether they are planted, where that is known"
     by = 'score' if 'score' in scores else 'recon'
     at = pd.Series(scores[by].to_numpy(float, na_value=np.nan)).nlargest(top).index
     t = scores.iloc[at][[c for c in ('recon','kld','elbo','score') if c in scores]]
-    e = era if era is not None else scores.get('era')
-    if e is not None: t.insert(0, 'era', np.asarray(e)[at])
+    if era is None: era = scores.get('era')
+    if era is not None: t.insert(0, 'era', np.asarray(era)[at])
     if truth is not None: t['planted'] = np.where(truth[at], 'yes', '')
     t.index.name = t.index.name or 'row'
-    return ('Most abnormal rows', f'The {len(t)} rows with the highest {by}, of {len(scores):,}.', t)
+    return 'Most abnormal rows', f'The {len(t)} rows with the highest {by}, of {len(scores):,}.', t
 
-# %% ../../nbs/api/report/04_html.ipynb #c034
-def _eras_section(
-    era_scores, mark, era_truth, top, # as in `vae_report`
-):
-    "Section of the eras"
-    z = era_scores['z'] if 'z' in era_scores else pd.Series(robust_z(era_scores['score'].to_numpy(float)), era_scores.index)
-    key = np.abs(z.to_numpy(float, na_value=np.nan))
-    t = era_scores.assign(z=z).iloc[np.argsort(-key, kind='stable')[:min(top, 10)]].copy()
+# %% ../../nbs/api/report/04_html.ipynb #a39efca3
+def _furthest_eras(era_scores, era_truth, n):
+    "The `n` eras furthest out, on either side"
+    z = era_scores.get('z')
+    if z is None: z = pd.Series(robust_z(era_scores['score'].to_numpy(float)), era_scores.index)
+    far = np.argsort(-np.abs(z.to_numpy(float, na_value=np.nan)), kind='stable')
+    t = era_scores.assign(z=z).iloc[far[:n]].copy()
     if era_truth is not None: t['planted'] = np.where(t.index.isin(list(era_truth)), 'yes', '')
     t.index.name = t.index.name or 'era'
+    return t
+
+# %% ../../nbs/api/report/04_html.ipynb #c034
+def _eras_section(era_scores, mark, era_truth, top):
+    "Section of the eras: their scores in time, and a table of at most ten"
     ax = plot_era_scores(era_scores, mark, era_truth, ax=_panels(1, 9.6, 3.5)[0])
-    return ('Eras', f'Mean score of each of {len(era_scores):,} eras. z is the robust z-score against the other eras; above {mark:g} on '
-            'either side an era is marked. The table lists those furthest out.', [ax.figure, t])
+    text = (f'Mean score of each of {len(era_scores):,} eras. z is the robust z-score against the other eras; above '
+            f'{mark:g} on either side an era is marked. The table lists those furthest out.')
+    return 'Eras', text, [ax.figure, _furthest_eras(era_scores, era_truth, min(top, 10))]
 
 # %% ../../nbs/api/report/04_html.ipynb #c035
-def _marginals_section(
-    real, fake, # as in `vae_report`
-    max_features=12, # most features drawn
-):
+def _marginals_section(real, fake, max_features=12):
     "Section of the marginals, six panels to a figure"
-    cols = _shared(real, fake, max_features)
-    axs = [a for i in range(0, len(cols), 6) for a in Figure(figsize=(4.75,4.9), layout='constrained').subplots(3, 2).ravel()]
+    cols, axs = shared_features(real, fake, max_features), []
+    for _ in range(0, len(cols), 6): axs += [*Figure(figsize=(4.75,4.9), layout='constrained').subplots(3, 2).ravel()]
     plot_marginals(real, fake, features=cols, axs=axs)
-    return ('Synthetic rows: marginals', f'{len(fake):,} synthetic rows beside {len(real):,} real ones, for {len(cols)} features evenly '
-            'spaced through the table.', _figs(axs))
+    text = (f'{len(fake):,} synthetic rows beside {len(real):,} real ones, for {len(cols)} features evenly spaced '
+            'through the table.')
+    return 'Synthetic rows: marginals', text, _figures(axs)
 
 # %% ../../nbs/api/report/04_html.ipynb #c036
-def _corr_section(
-    real, fake, # as in `vae_report`
-):
+def _corr_section(real, fake):
     "Section of the correlations"
-    return ('Synthetic rows: correlations', 'Features that move together stand together; both maps have the same order. On the dashed '
-            'line a pair of features is as correlated in the synthetic rows as in the real ones.',
-            _figs(plot_correlations(real, fake, axs=_panels(3, 4.6, 3.7))))
+    text = ('Features that move together stand together; both maps have the same order. On the dashed line a pair of '
+            'features is as correlated in the synthetic rows as in the real ones.')
+    axs = plot_correlations(real, fake, axs=_panels(3, 4.6, 3.7))
+    return 'Synthetic rows: correlations', text, _figures(axs)
 
 # %% ../../nbs/api/report/04_html.ipynb #c038
-def _aucs(
-    scores, # frame per row
-    truth, # boolean [rows], or None
-):
-    "ROC-AUC of each score on the planted rows, as facts"
-    res = {}
+def _aucs(scores, truth):
+    "ROC-AUC of each score on the planted rows, as facts; none where nothing is known to be planted"
+    aucs = {}
     for c in ('score','recon','kld'):
         if truth is None or c not in scores: continue
-        v = scores[c].to_numpy(float, na_value=np.nan); ok = np.isfinite(v)
-        if len(np.unique(truth[ok]))==2: res[f'ROC-AUC of {_names[c]}'] = roc_auc_score(truth[ok], v[ok])
-    return res
+        v = scores[c].to_numpy(float, na_value=np.nan)
+        ok = np.isfinite(v)
+        if len(np.unique(truth[ok]))==2: aucs[f'ROC-AUC of {SCORE_NAMES[c]}'] = roc_auc_score(truth[ok], v[ok])
+    return aucs
 
 # %% ../../nbs/api/report/04_html.ipynb #c039
 def vae_report(
-    out, # path of the HTML file; its folder must exist
-    scores, # frame per row: recon, kld and, if there, elbo, score, era
-    latents=None, # frame of z0, z1, .. of the same rows, or of some of them
-    history=None, # frame per epoch, as in `plot_terms`
-    era_scores=None, # frame per era: score, z
-    real=None, fake=None, # frames of real and synthetic features
-    facts=None, # dict shown at the top: features, parameters, epochs, versions, ..
-    truth=None, # boolean [rows]: planted rows
-    top=20, # rows in the table of the most abnormal
-    era=None, # era of each row [rows]
-    era_truth=None, # labels of the planted eras
-    threshold=None, # threshold of `score`, or a dict by column
-    mark=3., # eras with |z| above this are marked
-    title='VAE report', # of the page
-    unit='nats per row', # unit of both terms
-):
-    "The standard report of a model on a data set; a section whose input is missing is left out"
-    truth = _truth(truth, _need(scores, ['recon','kld'], 'scores'))
-    if era is not None and len(era)!=len(scores): raise InputError(f'era has {len(era)} rows and scores {len(scores)}: pass one per row')
-    secs = [_hist_section(scores, truth, threshold, unit)]
-    if latents is not None: secs.append(_latent_section(latents, scores if len(latents)==len(scores) else scores.loc[latents.index], unit))
-    if history is not None: secs.append(_terms_section(history, unit))
-    secs.append(_rows_section(scores, era, truth, top))
-    if era_scores is not None: secs.append(_eras_section(era_scores, mark, era_truth, top))
-    if real is not None and fake is not None: secs += [_marginals_section(real, fake), _corr_section(real, fake)]
-    return html_report(out, title, secs, {'rows': len(scores), **_aucs(scores, truth), **(facts or {})})
+    out:str|Path,                       # path of the HTML file; its folder must exist
+    scores:pd.DataFrame,                # [rows] recon, kld and, if there, elbo, score, era
+    latents:pd.DataFrame|None=None,     # [rows, latent_dim] z0, z1, .. of the same rows, or of some of them
+    history:pd.DataFrame|None=None,     # [epochs] as for the learning curves
+    era_scores:pd.DataFrame|None=None,  # [eras] score, and if there z, se, abnormal
+    real:pd.DataFrame|None=None,        # [rows, features] real
+    fake:pd.DataFrame|None=None,        # [rows, features] synthetic
+    facts:dict|None=None,               # shown at the top: features, parameters, epochs, versions, ..
+    truth=None,                         # [rows] boolean: planted rows
+    top:int=20,                         # rows in the table of the most abnormal
+    era=None,                           # [rows] era of each row
+    era_truth=None,                     # labels of the planted eras
+    threshold:dict|float|None=None,     # threshold of the score, or a dict by column
+    mark:float=3.,                      # eras with |z| above this are marked
+    title:str='VAE report',             # of the page
+    unit:str='nats per row',            # unit of both terms
+)->Path:                                # that of the file
+    "The standard report of a model on a data set, without sections of missing input; `InputError` for bad input"
+    truth = align_truth(truth, check_columns(scores, ['recon','kld'], 'scores'))
+    if era is not None and len(era) != len(scores):
+        raise InputError(f'era has {len(era)} rows and scores {len(scores)}: pass one per row')
+    sections = [_hist_section(scores, truth, threshold, unit)]
+    if latents is not None:
+        same_rows = scores if len(latents)==len(scores) else scores.loc[latents.index]
+        sections.append(_latent_section(latents, same_rows, unit))
+    if history is not None: sections.append(_terms_section(history, unit))
+    sections.append(_rows_section(scores, era, truth, top))
+    if era_scores is not None: sections.append(_eras_section(era_scores, mark, era_truth, top))
+    if real is not None and fake is not None: sections += [_marginals_section(real, fake), _corr_section(real, fake)]
+    return html_report(out, title, sections, {'rows': len(scores), **_aucs(scores, truth), **(facts or {})})

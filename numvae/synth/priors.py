@@ -19,83 +19,139 @@ from fastcore.all import patch
 from fastprogress.fastprogress import progress_bar
 from sklearn.mixture import GaussianMixture
 
-# %% ../../nbs/api/synth/00_priors.ipynb #c006
+# %% ../../nbs/api/synth/00_priors.ipynb #ab07207f
 class Posteriors(Collect):
     "Collects mean and log variance of the latents, [rows, 2 latent_dim]"
     def extract(self, v): return torch.cat([v.mu, v.logvar], 1).float()
 
+# %% ../../nbs/api/synth/00_priors.ipynb #bd4de4ba
 class Mixture:
     "A mixture of Gaussians, each with a covariance of its own"
     kind = 'mixture'
-    def __init__(self, weights, means, chols): self.weights, self.means, self.chols = weights, means, chols # [k], [k, latent_dim], [k, latent_dim, latent_dim]
-
-    @classmethod
-    def fit(cls, z, n_components=10): # [rows, latent_dim]
-        if len(z) < 2*n_components: raise InputError(f'{len(z)} rows are too few for {n_components} Gaussians: give more rows, or ask for fewer')
-        m = GaussianMixture(n_components, reg_covar=1e-4, random_state=0).fit(z.double().numpy())
-        return cls(m.weights_, m.means_, np.linalg.cholesky(m.covariances_))
+    def __init__(self,
+        weights, # [k], their sum is 1
+        means,   # [k, latent_dim]
+        chols,   # [k, latent_dim, latent_dim] Cholesky factors of the covariances
+    ): self.weights, self.means, self.chols = weights, means, chols
 
     def arrays(self): return dict(weights=self.weights, means=self.means, chols=self.chols)
     @classmethod
     def restore(cls, arrays): return cls(**arrays)
-    def draw(self, e, g): # standard normal draws [n, latent_dim], a generator -> latents
-        w, means, chols = [torch.as_tensor(o).float() for o in (self.weights, self.means, self.chols)]
-        k = torch.multinomial(w, len(e), replacement=True, generator=g)
-        z = means[k]
-        for j in range(len(w)): z[k == j] += e[k == j] @ chols[j].T
-        return z
 
-# %% ../../nbs/api/synth/00_priors.ipynb #20057064
+# %% ../../nbs/api/synth/00_priors.ipynb #bae4aa2d
+@patch
+def draw(self:Mixture,
+    e, # [n, latent_dim] standard normal draws
+    g, # torch.Generator that picks the Gaussians
+)->torch.Tensor: # [n, latent_dim]
+    "Latents made of normal draws"
+    w, means, chols = [torch.as_tensor(o).float() for o in (self.weights, self.means, self.chols)]
+    k = torch.multinomial(w, len(e), replacement=True, generator=g)
+    z = means[k]
+    for j in range(len(w)): z[k == j] += e[k == j] @ chols[j].T
+    return z
+
+# %% ../../nbs/api/synth/00_priors.ipynb #82cd04a6
+@patch(cls_method=True)
+def fit(cls:Mixture,
+    z,                   # [rows, latent_dim] latents
+    n_components:int=10, # Gaussians
+)->Mixture:
+    "The mixture of largest likelihood; `InputError` for too few rows"
+    if len(z) < 2*n_components:
+        raise InputError(f'{len(z)} rows are too few for {n_components} Gaussians: give more rows, or ask for fewer')
+    m = GaussianMixture(n_components, reg_covar=1e-4, random_state=0).fit(z.double().numpy())
+    return cls(m.weights_, m.means_, np.linalg.cholesky(m.covariances_))
+
+# %% ../../nbs/api/synth/00_priors.ipynb #8c64d3ab
+def _spline_flow(latent_dim, layers=3, hidden=64):
+    "A neural spline flow, or `InputError` where zuko is not installed"
+    try: import zuko
+    except ImportError: raise InputError("prior 'flow' needs zuko: pip install 'numvae[flow]'") from None
+    return zuko.flows.NSF(latent_dim, transforms=layers, hidden_features=[hidden, hidden], passes=2)
+
+# %% ../../nbs/api/synth/00_priors.ipynb #6b5419b6
+def _train_flow(flow, z, steps, bs, lr):
+    "Make the latents `z` [rows, latent_dim] likely under the flow, in place"
+    opt = torch.optim.Adam(flow.parameters(), lr)
+    sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)
+    for _ in progress_bar(range(steps), leave=False):
+        loss = -flow().log_prob(z[torch.randint(len(z), (bs,))]).mean()
+        opt.zero_grad(); loss.backward(); opt.step(); sched.step()
+
+# %% ../../nbs/api/synth/00_priors.ipynb #9a6da79b
 class Flow:
     "A neural spline flow on standardised latents"
     kind = 'flow'
-    def __init__(self, flow, mean, std): self.flow, self.mean, self.std = flow, mean, std
-
-    @staticmethod
-    def build(latent_dim, layers=3, hidden=64):
-        try: import zuko
-        except ImportError: raise InputError("prior 'flow' needs zuko: pip install 'numvae[flow]'") from None
-        return zuko.flows.NSF(latent_dim, transforms=layers, hidden_features=[hidden, hidden], passes=2)  # couplings: as fast to draw as to fit
+    def __init__(self,
+        flow, # the network, of zuko
+        mean, # [latent_dim] of the latents it was fitted to
+        std,  # [latent_dim] their standard deviation
+    ): self.flow, self.mean, self.std = flow, mean, std
 
     @classmethod
-    def fit(cls, z, steps=1000, bs=512, lr=3e-3): # [rows, latent_dim]
+    def fit(cls, z, steps=1000, bs=512, lr=3e-3): # [rows, latent_dim]; of the training
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self = cls(cls.build(z.shape[1]), z.mean(0), z.std(0).clamp(min=1e-6))
-            z, opt = (z - self.mean)/self.std, torch.optim.Adam(self.flow.parameters(), lr)
-            sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps)
-            for _ in progress_bar(range(steps), leave=False):
-                loss = -self.flow().log_prob(z[torch.randint(len(z), (bs,))]).mean()
-                opt.zero_grad(); loss.backward(); opt.step(); sched.step()
-        return self
-
-    def arrays(self): return dict(mean=self.mean.numpy(), std=self.std.numpy()) | {f'flow.{k}': v.numpy() for k,v in self.flow.state_dict().items()}
-    @classmethod
-    def restore(cls, arrays):
-        a = {k: torch.as_tensor(v) for k,v in arrays.items()}
-        self = cls(cls.build(len(a['mean'])), a.pop('mean'), a.pop('std'))
-        self.flow.load_state_dict({k.removeprefix('flow.'): v for k,v in a.items()})
+            self = cls(_spline_flow(z.shape[1]), z.mean(0), z.std(0).clamp(min=1e-6))
+            _train_flow(self.flow, (z - self.mean)/self.std, steps, bs, lr)
         return self
 
     @torch.no_grad()
     def draw(self, e, g): return self.mean + self.std*self.flow().transform.inv(e) # as `Mixture.draw`
 
+# %% ../../nbs/api/synth/00_priors.ipynb #6116a907
+@patch
+def arrays(self:Flow)->dict: # name -> array
+    "What has to be saved of a fitted flow"
+    state = {f'flow.{k}': v.numpy() for k,v in self.flow.state_dict().items()}
+    return dict(mean=self.mean.numpy(), std=self.std.numpy()) | state
+
+# %% ../../nbs/api/synth/00_priors.ipynb #72a3315a
+@patch(cls_method=True)
+def restore(cls:Flow,
+    arrays, # what the method of that name gave
+)->Flow:
+    "The flow that was saved"
+    a = {k: torch.as_tensor(v) for k,v in arrays.items()}
+    self = cls(_spline_flow(len(a['mean'])), a.pop('mean'), a.pop('std'))
+    self.flow.load_state_dict({k.removeprefix('flow.'): v for k,v in a.items()})
+    return self
+
+# %% ../../nbs/api/synth/00_priors.ipynb #54bcabdd
 priors = {c.kind: c for c in (Mixture, Flow)}
+
+# %% ../../nbs/api/synth/00_priors.ipynb #ca77e7ff
+def _check_prior(model, kind):
+    "`InputError` for a prior that is unknown, or for a model without a posterior"
+    if kind not in priors:
+        raise InputError(f"prior kind={kind!r} is unknown: use {' or '.join(map(repr, priors))}")
+    if not isinstance(model, VAE):
+        raise InputError(f'a {type(model).__name__} has no posterior to fit a prior to: train a VAE')
+
+# %% ../../nbs/api/synth/00_priors.ipynb #3c739245
+def _rows_for_prior(learn, data):
+    "The `Rows` of some data, or those that were trained on"
+    if data is None: ds = learn.dls.train_ds
+    elif isinstance(data, Table): ds = Rows(data.x)
+    else: ds = Rows(Table.load(data, features=learn.schema.features).x)
+    if not len(ds):
+        raise InputError('the learner has no rows to fit a prior to: give some, learn.fit_prior(data=table)')
+    return ds
 
 # %% ../../nbs/api/synth/00_priors.ipynb #c007
 @patch
 def fit_prior(self:VAELearner,
-    kind='mixture', # 'mixture' or 'flow'
-    data=None,      # rows: `Table`, DataFrame, ...; default: the training rows
-    n=20_000,       # most rows used, evenly spaced
-    **kwargs        # for `Mixture.fit` (n_components) or `Flow.fit` (steps, bs, lr)
+    kind:str='mixture', # 'mixture' or 'flow'
+    data=None,          # rows: Table, DataFrame, ...; default: the training rows
+    n:int=20_000,       # most rows used, evenly spaced
+    **kwargs            # n_components of the mixture; or steps, bs and lr of the flow
 ): # the prior; kept in `learn.prior`
     "Fit a density to the latents of rows, for `sample` to draw from; `InputError` for a model without a posterior"
-    if kind not in priors: raise InputError(f"prior kind={kind!r} is unknown: use {' or '.join(map(repr, priors))}")
-    if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} has no posterior to fit a prior to: train a VAE')
-    ds = self.dls.train_ds if data is None else Rows(Table.load(data, **({} if isinstance(data, Table) else dict(features=self.schema.features))).x)
-    if not len(ds): raise InputError('the learner has no rows to fit a prior to: give some, learn.fit_prior(data=table)')
+    _check_prior(self.model, kind)
+    ds = _rows_for_prior(self, data)
     at = ds.even_indices(n)
     mu, logvar = self.collect(ds[at], Posteriors(), *ds.conditions_of(at)).chunk(2, 1)
-    self.prior = priors[kind].fit(mu + (logvar/2).exp()*torch.randn(mu.shape, generator=torch.Generator().manual_seed(0)), **kwargs)
+    e = torch.randn(mu.shape, generator=torch.Generator().manual_seed(0))
+    self.prior = priors[kind].fit(mu + (logvar/2).exp()*e, **kwargs)
     return self.prior

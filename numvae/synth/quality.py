@@ -20,6 +20,7 @@ def _values(*xs):
     v = v[~np.isnan(v)]
     return v if len(v) <= 20 else None
 
+# %% ../../nbs/api/synth/02_quality.ipynb #6de6277b
 def _ks(a, b):
     a, b = np.sort(a[~np.isnan(a)]), np.sort(b[~np.isnan(b)])
     if not (len(a) and len(b)): return np.nan
@@ -50,6 +51,7 @@ def correlations(x # [rows, features] array, NaN where missing
 # %% ../../nbs/api/synth/02_quality.ipynb #c011
 def _thin(x, n, rng): return x if len(x) <= n else x[rng.choice(len(x), n, replace=False)]
 
+# %% ../../nbs/api/synth/02_quality.ipynb #f00d30fc
 def detector_auc(real, fake,  # [rows, features] arrays, NaN where missing
                  max_rows=20_000, # most rows of each; fewer for wide tables
                  seed=0,      # of the choice of rows
@@ -69,26 +71,30 @@ def _era_corr(y, p, era):
     c = [np.corrcoef(g.y, g.p)[0, 1] for _,g in d.groupby('era') if len(g) > 2 and g.y.std() > 0]
     return float(np.mean([0. if np.isnan(o) else o for o in c])) if c else np.nan
 
+# %% ../../nbs/api/synth/02_quality.ipynb #64384275
 def usefulness(real, fake, # DataFrames with the features and the target
                held_out,   # DataFrame of other real rows, with an era if there is one
                target,     # name of the target column
                features,   # names of the features
-               max_rows=20_000, seed=0
+               max_rows=20_000, # rows to train on
+               seed=0      # of the rows taken and of the trees
               )->dict:     # tstr, trtr
     "Correlation per era, on held-out real rows, of trees trained on synthetic rows (tstr) and on real ones (trtr)"
     res, x = {}, lambda d: d[features].to_numpy('float32', na_value=np.nan)
     for name,d in dict(tstr=fake, trtr=real).items():
         d = d.dropna(subset=[target])
         d = d.sample(min(max_rows, len(d)), random_state=seed)
-        m = HistGradientBoostingRegressor(max_iter=100, early_stopping=False, random_state=seed).fit(x(d), d[target].astype(float))
-        res[name] = _era_corr(held_out[target].astype(float).to_numpy(), m.predict(x(held_out)), held_out['era'] if 'era' in held_out else None)
+        m = HistGradientBoostingRegressor(max_iter=100, early_stopping=False,
+                                          random_state=seed).fit(x(d), d[target].astype(float))
+        res[name] = _era_corr(held_out[target].astype(float).to_numpy(), m.predict(x(held_out)),
+                              held_out['era'] if 'era' in held_out else None)
     return res
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c016
 def closer_to_train(train, held_out, fake, # [rows, features] arrays, NaN where missing
                     max_rows=5000, seed=0  # most rows of each
                    )->float: # 0..1
-    "Share of synthetic rows whose closest real row is a training row rather than a held-out one; .5 is best (distance to closest record)"
+    "Fraction of synthetic rows closer to a training row than to any held-out one; .5 is best"
     rng, n = np.random.default_rng(seed), min(max_rows, len(train), len(held_out))
     a, b, f = [_thin(x, m, rng) for x,m in ((train, n), (held_out, n), (fake, max_rows))]
     mean, std = np.nanmean(a, 0), np.maximum(np.nanstd(a, 0), 1e-9)
@@ -99,13 +105,14 @@ def closer_to_train(train, held_out, fake, # [rows, features] arrays, NaN where 
 # %% ../../nbs/api/synth/02_quality.ipynb #c019
 def quality(real, # DataFrame of real rows
             fake, # DataFrame of synthetic rows with columns of the same names
-            held_out=None, # DataFrame of real rows not trained on: adds closer_to_train, and with a target tstr and trtr
+            held_out=None, # DataFrame of other real rows: adds closer_to_train, and with a target tstr and trtr
             target=None,   # name of a target column in all three
             detector=True, # whether to train the detector
             seed=0,        # of the choice of rows
            )->pd.Series: # shapes (mean), worst_shape, correlation_error (mean), pair_trends, detector_auc, ...
-    "How close a synthetic table is to the real one: columns, pairs, rows, use and privacy; `InputError` without a common column"
-    cols = [c for c in fake.columns if c in real.columns and c not in ('era', target) and pd.api.types.is_numeric_dtype(fake[c].dtype) and pd.api.types.is_numeric_dtype(real[c].dtype)]
+    "How close a synthetic table is to the real one: columns, pairs, rows, use, privacy; may raise `InputError`"
+    cols = [c for c in fake.columns if c in real.columns and c not in ('era', target)
+            and pd.api.types.is_numeric_dtype(fake[c].dtype) and pd.api.types.is_numeric_dtype(real[c].dtype)]
     if not cols: raise InputError('the two tables have no column in common')
     x = lambda d: d[cols].to_numpy('float32', na_value=np.nan)
     a, b = x(real), x(fake)

@@ -26,7 +26,8 @@ def _draw_latents(learn, n, g, prior):
     e, p = torch.randn(n, learn.model.config.latent_dim, generator=g), getattr(learn, 'prior', None)
     if prior == 'normal' or prior is None and p is None: return e
     if isinstance(p, dict): p = Mixture(**p)  # as earlier versions kept it
-    if p is None or prior is not None and p.kind != prior: raise InputError(f"prior='{prior}': fit it first, learn.fit_prior('{prior}')")
+    if p is None or prior is not None and p.kind != prior:
+        raise InputError(f"prior='{prior}': fit it first, learn.fit_prior('{prior}')")
     return p.draw(e, g)
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c010
@@ -51,6 +52,7 @@ def _with_conditions(df, codes, k):
     extra = known[[c for c in known if c not in df]]
     return pd.concat([extra[[c for c in extra if c == 'era']], df, extra[[c for c in extra if c != 'era']]], axis=1)
 
+# %% ../../nbs/api/synth/01_sample.ipynb #435bd5df
 def _draws(learn, n, seed, prior, cond=None):
     "Blocks of `n` rows in all, as DataFrames"
     g, codes = torch.Generator(), getattr(learn, 'codes', None)
@@ -70,14 +72,18 @@ def sample(self:VAELearner,
     seed=None, # the same seed gives the same rows
     out=None,  # parquet file to write, in a stream; its path is then returned
     prior=None,# 'normal', 'mixture', 'flow'; default: what `fit_prior` has fitted, else the standard normal
-    cond=None, # of a conditional model: dict of the conditions' values to draw rows of; what is not given is drawn as it occurs
+    cond=None, # of a conditional model: dict of values to draw rows of; what is not given is drawn as it occurs
 )->pd.DataFrame: # [n, features], the training table's feature columns and dtypes, and the conditions
     "Synthetic rows, drawn from the prior and then from the likelihood; `InputError` for a model without a prior"
     if not isinstance(n, Integral) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
-    if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} has no prior to draw from: train a VAE')
-    if prior not in (None, 'normal', *priors): raise InputError(f"prior={prior!r} is unknown: use 'normal', {' or '.join(map(repr, priors))}")
-    if cond is not None and not isinstance(cond, dict): raise InputError(f'cond={cond!r}: name the conditions, such as cond=dict(era={cond!r})')
-    if cond and getattr(self, 'codes', None) is None: raise InputError('the model knows no conditions: train it on dls made with cond=')
+    if not isinstance(self.model, VAE):
+        raise InputError(f'a {type(self.model).__name__} has no prior to draw from: train a VAE')
+    if prior not in (None, 'normal', *priors):
+        raise InputError(f"prior={prior!r} is unknown: use 'normal', {' or '.join(map(repr, priors))}")
+    if cond is not None and not isinstance(cond, dict):
+        raise InputError(f'cond={cond!r}: name the conditions, such as cond=dict(era={cond!r})')
+    if cond and getattr(self, 'codes', None) is None:
+        raise InputError('the model knows no conditions: train it on dls made with cond=')
     if out is None: return pd.concat(list(_draws(self, n, seed, prior, cond)))
     with ParquetOut(out) as w:
         for d in _draws(self, n, seed, prior, cond): w.write(d)
@@ -91,6 +97,7 @@ def _expected(learn, z, cond=None):
     with preserve_state(learn): x = learn.loss_func.likelihood.mean(learn.model.decode(z.to(device).float())).cpu()
     return learn.schema.decode(x, pd.RangeIndex(len(z)), 'float32')
 
+# %% ../../nbs/api/synth/01_sample.ipynb #9647cdd7
 @patch
 def interpolate(self:VAELearner,
     a, b,     # a row each: DataFrame, `Table`, ...
@@ -98,9 +105,12 @@ def interpolate(self:VAELearner,
 )->pd.DataFrame: # [steps, features] float32
     "Expected rows along the straight line between the latents of two rows"
     za, zb = [torch.tensor(self.encode(o).to_numpy()) for o in (a, b)]
-    if len(za) != 1 or len(zb) != 1: raise InputError(f'interpolate takes one row and one row, not {len(za)} and {len(zb)}: name them, such as df.iloc[[0]]')
+    if len(za) != 1 or len(zb) != 1:
+        raise InputError(f'interpolate takes one row and one row, not {len(za)} and {len(zb)}: '
+                         'name them, such as df.iloc[[0]]')
     return _expected(self, torch.lerp(za, zb, torch.linspace(0, 1, steps)[:, None]))
 
+# %% ../../nbs/api/synth/01_sample.ipynb #aa981055
 @patch
 def traverse(self:VAELearner,
     latent,     # its number

@@ -14,36 +14,43 @@ from fastai.callback.core import Callback
 
 # %% ../../nbs/api/train/00_balance.ipynb #c006
 class KLWarmup(Callback):
-    "Raise the KL weight linearly from `start` to its value over the first steps of a fit"
+    "Raise the KL weight linearly from `start` to its value over the first steps of a fit; `InputError` for a bad `pct`"
     order = 5
     def __init__(self,
-        pct=.3,     # share of the fit's steps, if `steps` is not given
-        steps=None, # length in steps; capped to the length of the fit
-        start=0.,   # share of the weight at the first step
+        pct:float=.3,        # fraction of the fit's steps, if steps is not given
+        steps:int|None=None, # length in steps; capped to the length of the fit
+        start:float=0.,      # fraction of the weight at the first step
     ):
         if not 0 <= pct <= 1: raise InputError(f'pct={pct} must lie in 0..1')
         store_attr()
 
     def before_fit(self):
         total = self.n_epoch * len(self.dls.train)
-        self.over, self.step = min(self.steps if self.steps is not None else round(self.pct*total), total), 0
+        self.length = min(self.steps if self.steps is not None else round(self.pct*total), total)
+        self.step = 0
 
     def before_batch(self):
         if not self.training: return
-        self.learn.loss_func.kl_scale = 1. if self.step >= self.over else self.start + (1-self.start)*self.step/self.over
+        risen = self.step >= self.length
+        self.learn.loss_func.kl_scale = 1. if risen else self.start + (1-self.start)*self.step/self.length
         self.step += 1
 
 # %% ../../nbs/api/train/00_balance.ipynb #c011
 class CyclicalKL(KLWarmup):
-    "Raise the KL weight from `start` to its value `cycles` times in a fit (Fu et al., 2019)"
-    def __init__(self, cycles=4, ramp=.5, start=0.): # number of cycles; share of a cycle in which the weight rises; share of the weight at its start
-        if cycles < 1 or not 0 < ramp <= 1: raise InputError(f'cycles={cycles}, ramp={ramp}: at least one cycle, and a ramp in 0..1')
+    "Raise the KL weight from `start` to its value `cycles` times in a fit; `InputError` for less than one cycle"
+    def __init__(self,
+        cycles:int=4,   # number of cycles
+        ramp:float=.5,  # fraction of a cycle in which the weight rises
+        start:float=0., # fraction of the weight at the start of a cycle
+    ):
+        if cycles < 1 or not 0 < ramp <= 1:
+            raise InputError(f'cycles={cycles}, ramp={ramp}: at least one cycle, and a ramp in 0..1')
         super().__init__(1., None, start)
         store_attr()
 
     def before_batch(self):
         if not self.training: return
-        at = self.step*self.cycles/max(self.over, 1) % 1
+        at = self.step*self.cycles/max(self.length, 1) % 1
         self.learn.loss_func.kl_scale = min(1., self.start + (1-self.start)*at/self.ramp)
         self.step += 1
 
@@ -55,49 +62,68 @@ class _Penalty(Callback):
         if self.training: self.learn.loss_func.penalty = self.penalty
     def penalty(self, kl): raise NotImplementedError
 
+# %% ../../nbs/api/train/00_balance.ipynb #4c68f662
 class FreeBits(_Penalty):
     "No latent costs less than `nats` on average over a batch (Kingma et al., 2016)"
-    def __init__(self, nats=.1): store_attr()
+    def __init__(self,
+        nats:float=.1, # that a latent costs at least
+    ): store_attr()
     def penalty(self, kl): return kl.mean(0).clamp(min=self.nats).sum().expand(len(kl))
 
 # %% ../../nbs/api/train/00_balance.ipynb #c015
 class Capacity(_Penalty):
-    "Draws the KL divergence of a row towards a capacity that rises to `nats` (Burgess et al., 2018)"
-    def __init__(self, nats, gamma=10., pct=.5): # capacity in nats per row; weight of the distance; share of the fit's steps over which it rises
-        if nats < 0 or not 0 < pct <= 1: raise InputError(f'nats={nats}, pct={pct}: a capacity is not negative, and pct lies in 0..1')
+    "Draws the KL divergence of a row towards a capacity that rises to `nats`; `InputError` for a negative one"
+    def __init__(self,
+        nats:float,      # capacity, per row
+        gamma:float=10., # weight of the distance
+        pct:float=.5,    # fraction of the fit's steps over which the capacity rises
+    ):
+        if nats < 0 or not 0 < pct <= 1:
+            raise InputError(f'nats={nats}, pct={pct}: a capacity is not negative, and pct lies in 0..1')
         store_attr()
 
-    def before_fit(self): self.step, self.over = 0, max(1, round(self.pct*self.n_epoch*len(self.dls.train)))
+    def before_fit(self):
+        self.step = 0
+        self.length = max(1, round(self.pct*self.n_epoch*len(self.dls.train)))
+
     def penalty(self, kl):
         self.step += 1
-        return self.gamma*(kl.sum(1).mean() - self.nats*min(1., self.step/self.over)).abs().expand(len(kl))
+        capacity = self.nats*min(1., self.step/self.length)
+        return self.gamma*(kl.sum(1).mean() - capacity).abs().expand(len(kl))
 
 # %% ../../nbs/api/train/00_balance.ipynb #c017
 class GECO(Callback):
-    "Steers the KL weight so that `recon` settles at `target` (Rezende, Viola, 2018)"
+    "Steers the KL weight so that `recon` comes to rest at `target` (Rezende, Viola, 2018)"
     order = 5
-    def __init__(self, target, # of `recon`, in its units per row
-                 speed=.2,     # change of the log weight per step, per unit of relative distance
-                 momentum=.9,  # of the moving average of `recon`
-                ): store_attr()
-    def before_fit(self): self.log_share, self.mean = 0., None
+    def __init__(self,
+        target:float,      # of recon, in its units per row
+        speed:float=.2,    # change of the log weight per step, per unit of relative distance
+        momentum:float=.9, # of the moving average of recon
+    ): store_attr()
+
+    def before_fit(self): self.log_scale, self.mean = 0., None
     def before_batch(self):
-        if self.training: self.learn.loss_func.kl_scale = math.exp(self.log_share)
+        if self.training: self.learn.loss_func.kl_scale = math.exp(self.log_scale)
 
     def after_loss(self):
         if not self.training: return
         r = self.learn.loss_func.recon.mean().item()
         self.mean = r if self.mean is None else self.momentum*self.mean + (1-self.momentum)*r
         gap = (self.target - self.mean)/max(abs(self.target), 1e-6)
-        self.log_share = min(10., max(-10., self.log_share + self.speed*max(-1., min(1., gap))))
+        change = self.speed*max(-1., min(1., gap))
+        self.log_scale = max(-10., min(10., self.log_scale + change))
 
 # %% ../../nbs/api/train/00_balance.ipynb #42fa259a
-balances = dict(warmup=KLWarmup, cyclical=CyclicalKL, free_bits=FreeBits)  # name -> callback that weighs reconstruction against KL
+balances = dict(  # name -> callback that weighs reconstruction against KL
+    warmup=KLWarmup,
+    cyclical=CyclicalKL,
+    free_bits=FreeBits,
+)
 
 # %% ../../nbs/api/train/00_balance.ipynb #3054db86
 def get_balance(
-    balance, # 'auto' or None, a name in `balances`, or a callback
-)->list:     # of one callback, or of none
+    balance:str|Callback|None, # 'auto' or None, a name in balances, or a callback
+)->list: # of one callback, or of none
     "The callback of that name; none for 'auto', whose likelihood is calibrated; `InputError` for an unknown name"
     if balance in (None, 'auto'): return []
     if not isinstance(balance, str): return [balance]
