@@ -15,39 +15,56 @@ import numpy as np, pandas as pd
 from fastcore.all import patch
 from scipy.stats import false_discovery_control
 
-# %% ../../nbs/api/anomaly/03_calibration.ipynb #c006
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #4984f386
+def _row_weights(n, era):
+    "Weights of `n` rows, [rows]: each era has the same; without eras each row"
+    if era is None: return np.full(n, 1.), None
+    _, at, rows = np.unique(np.asarray(era).astype(str), return_inverse=True, return_counts=True)
+    return 1/rows[at], len(rows)
+
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #06f9e8fc
 class Conformal:
     "Upper-tail p-values of scores, from the scores of ordinary held-out rows"
-    def __init__(self, scores, # [rows] calibration scores
-                 era=None,     # [rows] their eras; each has the same weight
-                ):
+    def __init__(self,
+        scores,   # [rows] calibration scores; InputError unless two and finite
+        era=None, # [rows] their eras; each has the same weight
+    ):
         s = np.asarray(scores, dtype='float64')
         if len(s) < 2 or not np.isfinite(s).all():
             raise InputError('calibration needs at least two rows with finite scores')
-        _, at, n = np.unique(np.arange(len(s)) if era is None else np.asarray(era).astype(str), return_inverse=True,
-                             return_counts=True)
-        w, order = 1/n[at], np.argsort(s)
-        self.scores, self.eras = s[order], None if era is None else len(n)
-        self.above = np.append(np.cumsum((w/w.sum())[order][::-1])[::-1], 0.)  # weight of the scores from each on
+        order, (weights, self.eras) = np.argsort(s), _row_weights(len(s), era)
+        self.scores, weights = s[order], (weights/weights.sum())[order]
+        self.above = np.append(np.cumsum(weights[::-1])[::-1], 0.)  # weight of the scores from each on
 
-    @classmethod
-    def restore(cls, scores, above, eras): # what a `Conformal` keeps
-        self = cls.__new__(cls)
-        self.scores, self.above, self.eras = scores, above, eras
-        return self
-
-    def p_values(self, s): # [rows] -> [rows]
+    def p_values(self, s):  # [rows] scores -> [rows], above 0 up to 1: how often an ordinary row scores as high
         n, s = len(self.scores), np.asarray(s, dtype='float64')
         if np.isnan(s).any(): raise InputError('some scores are no numbers: has the training diverged?')
         return np.minimum((1 + n*self.above[np.searchsorted(self.scores, s, 'left')])/(1 + n), 1.)
 
-    def threshold(self, rate): # the lowest score whose p-value is at most `rate`; infinite when there are too few rows
-        ok = np.flatnonzero(self.p_values(self.scores) <= rate)
-        return float(self.scores[ok[0]]) if len(ok) else np.inf
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #4543faf0
+@patch(cls_method=True)
+def restore(cls:Conformal,
+    scores, # [rows] in ascending order
+    above,  # [rows + 1] weight of the scores from each on
+    eras,   # number of eras, or None
+)->Conformal:
+    "A `Conformal` from what one keeps"
+    self = cls.__new__(cls)
+    self.scores, self.above, self.eras = scores, above, eras
+    return self
 
-# %% ../../nbs/api/anomaly/03_calibration.ipynb #c009
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #5cb1a709
+@patch
+def threshold(self:Conformal,
+    rate:float, # of false alarms, 0 to 1
+)->float: # infinite when there are too few rows
+    "The lowest score whose p-value is at most `rate`"
+    ok = np.flatnonzero(self.p_values(self.scores) <= rate)
+    return float(self.scores[ok[0]]) if len(ok) else np.inf
+
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #99107d4c
 def _scores_and_era(learn, data, method, absent=True):
-    "Scores [rows], index and era (or None) of data"
+    "Scores as a frame [rows] with the index of the data, and the era of each row or None"
     eras = []
     def frame(p, t):
         eras.append(p.era)
@@ -55,44 +72,48 @@ def _scores_and_era(learn, data, method, absent=True):
     s = learn.stream(data, Scored(fitted_scorer(learn, method)), frame, absent=absent)
     return s, None if any(e is None for e in eras) else np.concatenate([e.astype(str) for e in eras])
 
-# %% ../../nbs/api/anomaly/03_calibration.ipynb #c010
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #26e6fa88
 def _check_name(method):
-    "Calibrations and thresholds are kept by name"
+    "Calibrations and thresholds are kept by name; `InputError` for a `Method`"
     if not isinstance(method, str):
         raise InputError(f'{type(method).__name__}(...): name a method, and add your own to score_methods first')
 
-# %% ../../nbs/api/anomaly/03_calibration.ipynb #b7c002ce
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #ad225636
+def _validation_scores(learn, method):
+    "Scores [rows] of the validation rows that the tails don't use, and their eras or None"
+    ds = learn.dls.valid_ds
+    if not len(ds):
+        raise InputError('the learner has no validation rows to calibrate with: '
+                         'give held-out rows, learn.calibrate(data)')
+    at = list(held_out_positions(ds, True))
+    s = learn.collect(ds[at], Scored(fitted_scorer(learn, method)))[:, 0].numpy()
+    return s, None if ds.era is None else ds.era[at]
+
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #c6b305d9
 @patch
 def calibrate(self:VAELearner,
-    data=None,         # ordinary held-out rows; default: the validation rows that the tails don't use
-    method='combined', # name of a method
-    absent=True        # as for `anomaly_scores`
+    data=None,             # ordinary held-out rows; default: validation rows that tails don't use
+    method:str='combined', # name of a method
+    absent:bool=True,      # as for anomaly_scores
 )->Conformal:
-    "Keep the scores of ordinary held-out rows, for `p_values`"
+    "Keep the scores of ordinary held-out rows, for `p_values`; `InputError` where there are none"
     _check_name(method)
-    if data is None:
-        ds = self.dls.valid_ds
-        if not len(ds):
-            raise InputError('the learner has no validation rows to calibrate with: '
-                             'give held-out rows, learn.calibrate(data)')
-        at = list(held_out_positions(ds, True))
-        s = self.collect(ds[at], Scored(fitted_scorer(self, method)))[:, 0].numpy()
-        era = None if ds.era is None else ds.era[at]
+    if data is None: s, era = _validation_scores(self, method)
     else:
         s, era = _scores_and_era(self, data, method, absent)
         s = s.score
     self.calibrations[method] = Conformal(s, era)
     return self.calibrations[method]
 
-# %% ../../nbs/api/anomaly/03_calibration.ipynb #c012
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #a45ce938
 @patch
 def p_values(self:VAELearner,
-    data,              # as for `anomaly_scores`
-    method='combined', # a method that `calibrate` was called with
-    absent=True        # as for `anomaly_scores`
-)->pd.DataFrame: # [rows], index of `data`; columns score, p_value, q_value
+    data,                  # as for anomaly_scores
+    method:str='combined', # a method that calibrate was called with
+    absent:bool=True,      # as for anomaly_scores
+)->pd.DataFrame: # [rows], index of data; columns score, p_value, q_value
     "How often an ordinary row scores as high; `InputError` before `calibrate`"
-    c = getattr(self, 'calibrations', {}).get(method)
+    c = self.calibrations.get(method)
     if c is None:
         raise InputError(f"no calibration for method='{method}': "
                          f"call learn.calibrate(held_out_rows, method='{method}') first")
@@ -100,21 +121,24 @@ def p_values(self:VAELearner,
     p = c.p_values(s.score)
     return s.assign(p_value=p, q_value=false_discovery_control(p))
 
-# %% ../../nbs/api/anomaly/03_calibration.ipynb #c014
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #65bb0ed4
+def _training_scores(learn, method):
+    "Scores [rows] of at most 5,000 training rows"
+    ds = learn.dls.train_ds
+    if not len(ds): raise InputError('the learner has no training rows: give rows, learn.fit_threshold(data)')
+    return learn.collect(ds.subsample(5000), Scored(fitted_scorer(learn, method)))[:, 0].numpy()
+
+# %% ../../nbs/api/anomaly/03_calibration.ipynb #4c94c05b
 @patch
 def fit_threshold(self:VAELearner,
-    data=None,         # rows of which a share is to be flagged; default: the training rows (5,000 at most)
-    contamination=.05, # that share, 0 to .5
-    method='combined', # name of a method
-    absent=True        # as for `anomaly_scores`
-)->float: # the threshold, kept in `learn.thresholds[method]`
-    "The score above which a share `contamination` of the rows lies"
+    data=None,               # rows of which a fraction is to be flagged; default: the training rows (5,000 at most)
+    contamination:float=.05, # that fraction, 0 to .5
+    method:str='combined',   # name of a method
+    absent:bool=True,        # as for anomaly_scores
+)->float: # the threshold, kept in learn.thresholds[method]
+    "The score above which a fraction `contamination` of the rows lies; `InputError` if that is not in 0 to .5"
     _check_name(method)
     if not 0 < contamination <= .5: raise InputError(f'contamination={contamination}: it must lie in 0 to .5')
-    if data is None:
-        ds = self.dls.train_ds
-        if not len(ds): raise InputError('the learner has no training rows: give rows, learn.fit_threshold(data)')
-        s = self.collect(ds.subsample(5000), Scored(fitted_scorer(self, method)))[:, 0].numpy()
-    else: s = _scores_and_era(self, data, method, absent)[0].score
+    s = _training_scores(self, method) if data is None else _scores_and_era(self, data, method, absent)[0].score
     self.thresholds[method] = float(np.quantile(s, 1-contamination))
     return self.thresholds[method]

@@ -27,45 +27,68 @@ from sklearn.model_selection import KFold
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #c006
+# %% ../../nbs/api/anomaly/05_detector.ipynb #fe51e1b1
+def _batch_size(n): return min(n, 128 if n < 2**14 else min(4096, 2**int(np.log2(n/128))))
+
 def _repeated(dls, steps, epochs=10):
-    "`DataLoaders` that repeat each row within an epoch, and the number of epochs that make about `steps` batches"
+    "`DataLoaders` whose epoch repeats the rows so that about `epochs`, the second result, make `steps` batches"
     ds, n = dls.train_ds, len(dls.train_ds)
-    idx = torch.arange(n, device=ds.x.device) if ds.idx is None else ds.idx
-    bs = min(n, 128 if n < 2**14 else min(4096, 2**int(np.log2(n/128))))
+    idx, bs = torch.arange(n, device=ds.x.device) if ds.idx is None else ds.idx, _batch_size(n)
     times = max(1, round(steps/epochs*bs/n))
-    new = TableDataLoaders(TableDL(Rows(ds.x, idx.repeat(times), ds.schema), bs=bs, shuffle=True, drop_last=True),
-                           TableDL(Rows(ds.x[:0], None, ds.schema)), device=dls.device)
+    train = TableDL(Rows(ds.x, idx.repeat(times), ds.schema), bs=bs, shuffle=True, drop_last=True)
+    new = TableDataLoaders(train, TableDL(Rows(ds.x[:0], None, ds.schema)), device=dls.device)
     return new, max(1, round(steps/len(new.train)))
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #bef5d5f5
+# %% ../../nbs/api/anomaly/05_detector.ipynb #32f61689
 class InputNoise(Callback):
     "Gaussian noise on the input of each training batch; the target stays clean"
     order = 5
-    def __init__(self, sigma): self.sigma = sigma # in standard deviations of each column
+    def __init__(self,
+        sigma:float, # in standard deviations of each column
+    ): self.sigma = sigma
+
     def before_batch(self):
         if not self.training: return
         x, *rest = self.xb
         self.learn.xb = (x + self.sigma*self.model.scaler.scale*torch.randn_like(x), *rest)
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #c008
-def _member(dls, o, seed): # `DataLoaders` whose validation rows are held out; the detector; a seed
-    "A trained and fitted `Learner`, without its `DataLoaders`"
-    lik = o.likelihood or 'gaussian'
+# %% ../../nbs/api/anomaly/05_detector.ipynb #4e478520
+def _train_member(dls, o):
+    "A `Learner` trained as the detector `o` says on the training rows of `dls`"
+    big, epochs = _repeated(dls, o.steps)
+    model = VAE(VAEConfig(len(dls.schema), o.latent_dim, o.hidden, act='SiLU', norm=None))
+    opt = partial(OptimWrapper, opt=torch.optim.AdamW)
+    learn = vae_learner(big, model, likelihood=o.likelihood or 'gaussian', opt_func=opt, wd=.01)
+    cbs = [KLWarmup(.3), GradientClip(5.), *([InputNoise(o.noise)] if o.noise else [])]
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, o.lr, cbs=cbs)
+    return learn
+
+# %% ../../nbs/api/anomaly/05_detector.ipynb #e17caa11
+def _member(dls, o, seed):
+    "A trained and fitted `Learner`, without its `DataLoaders`, whose validation rows are held out"
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        big, epochs = _repeated(dls, o.steps)
-        model = VAE(VAEConfig(len(dls.schema), o.latent_dim, o.hidden, act='SiLU', norm=None))
-        learn = vae_learner(big, model, likelihood=lik, opt_func=partial(OptimWrapper, opt=torch.optim.AdamW), wd=.01)
-        with learn.no_bar(), learn.no_logging():
-            learn.fit_one_cycle(epochs, o.lr,
-                                cbs=[KLWarmup(.3), GradientClip(5.), *([InputNoise(o.noise)] if o.noise else [])])
+        learn = _train_member(dls, o)
     learn.dls = dls
     learn.fit_scores(o.method)
     learn.dls = empty_dls(dls.schema, dls.device)
     return learn
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #c010
+# %% ../../nbs/api/anomaly/05_detector.ipynb #29ca4504
+def _folds(n, k, seed):
+    "Held-out rows of each member, or None where there are too few"
+    if k == 1 or n < 10*k: return [None]*k
+    return [held_out for _,held_out in KFold(k, shuffle=True, random_state=seed).split(np.zeros(n))]
+
+def _fold_dls(table, held_out, device):
+    "`DataLoaders` of a table with the rows `held_out` for validation"
+    dls = table.dls(valid=None, device=device)
+    if held_out is None: return dls
+    x, train = dls.train_ds.x, np.setdiff1d(np.arange(len(table)), held_out)
+    rows = [Rows(x, torch.as_tensor(i, device=x.device), table.schema) for i in (train, held_out)]
+    return TableDataLoaders(*[TableDL(r, bs=min(128, len(r))) for r in rows], device=dls.device)
+
+# %% ../../nbs/api/anomaly/05_detector.ipynb #5a31ec78
 class VAEDetector(BaseEstimator):
     "Finds abnormal rows with a small ensemble of VAEs; higher scores are odder"
     def __init__(self,
@@ -75,85 +98,97 @@ class VAEDetector(BaseEstimator):
         steps=1500,         # training steps of each network
         lr=.002,            # highest learning rate of the one-cycle schedule
         noise=.3,           # noise on the training input, in standard deviations
-        method='combined',  # one of `numvae.anomaly.score_methods`
-        contamination=.1,   # share of the training rows that `labels_` marks
+        method='combined',  # one of numvae.anomaly.methods.score_methods
+        contamination=.1,   # fraction of the training rows that labels_ marks
         likelihood=None,    # 'gaussian' (default) or 'mse'
         random_state=None,  # seed of splits, networks and noise
         device=None,        # default: the GPU if there is one
-    ):
-        store_attr()
+    ): store_attr()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
 
-    def _rows(self, X, reset):
-        X = validate_data(self, X, reset=reset, dtype='float64', ensure_all_finite='allow-nan',
-                          ensure_min_samples=2 if reset else 1)
-        if np.isinf(X).any(): raise InputError('Input X contains infinity: replace it, or make it NaN for missing')
-        return X.astype('float32')
-
-# %% ../../nbs/api/anomaly/05_detector.ipynb #c011
-def _folds(n, k, seed):
-    "Held-out rows of each member, or None where there are too few"
-    if k == 1 or n < 10*k: return [None]*k
-    return [held for _,held in KFold(k, shuffle=True, random_state=seed).split(np.zeros(n))]
-
-# %% ../../nbs/api/anomaly/05_detector.ipynb #43172d36
-def _fold_dls(table, held, device):
-    "`DataLoaders` of a table with the rows `held` for validation"
-    dls = table.dls(valid=None, device=device)
-    if held is None: return dls
-    x, train = dls.train_ds.x, np.setdiff1d(np.arange(len(table)), held)
-    rows = [Rows(x, torch.as_tensor(i, device=x.device), table.schema) for i in (train, held)]
-    return TableDataLoaders(*[TableDL(r, bs=min(128, len(r))) for r in rows], device=dls.device)
-
-# %% ../../nbs/api/anomaly/05_detector.ipynb #c012
+# %% ../../nbs/api/anomaly/05_detector.ipynb #3044c14b
 @patch
-def fit(self:VAEDetector, X, y=None): # [rows, features]; y is not used
-    "Train on rows that are all or mostly ordinary; `decision_scores_` are by the network that has not seen the row"
+def _rows(self:VAEDetector, X, reset):
+    "Valid rows as float32; with `reset` they define the columns"
+    least = 2 if reset else 1
+    X = validate_data(self, X, reset=reset, dtype='float64', ensure_all_finite='allow-nan', ensure_min_samples=least)
+    if np.isinf(X).any(): raise InputError('Input X contains infinity: replace it, or make it NaN for missing')
+    return X.astype('float32')
+
+# %% ../../nbs/api/anomaly/05_detector.ipynb #cd57c16e
+@patch
+def _check_params(self:VAEDetector):
+    "`InputError` for parameters that can't be"
     if self.method not in score_methods:
         raise InputError(f"method='{self.method}' is unknown: use one of {', '.join(score_methods)}")
     if self.n_estimators < 1: raise InputError(f'n_estimators={self.n_estimators}: it must be at least 1')
-    if not 0 < self.contamination <= .5: raise InputError(f'contamination={self.contamination}: it must lie in 0 to .5')
+    if not 0 < self.contamination <= .5:
+        raise InputError(f'contamination={self.contamination}: it must lie in 0 to .5')
+
+# %% ../../nbs/api/anomaly/05_detector.ipynb #7c073136
+@patch
+def fit(self:VAEDetector,
+    X,      # [rows, features], NaN where missing
+    y=None, # not used
+)->VAEDetector:
+    "Train on rows that are all or mostly ordinary; `InputError` for rows or parameters that can't be used"
+    self._check_params()
     X = self._rows(X, True)
     rng = check_random_state(self.random_state)
     table = Table.from_numpy(X, levels=None)
     seeds = rng.randint(2**31-1, size=self.n_estimators+1)
     folds = _folds(len(X), self.n_estimators, int(seeds[-1]))
-    self.learners_ = [_member(_fold_dls(table, h, self.device), self, int(s)) for h,s in zip(folds, seeds)]
-    self.decision_scores_ = self.decision_function(X) if folds[0] is None else np.empty(len(X))
-    for h,l in zip(folds, self.learners_):
-        if h is not None: self.decision_scores_[h] = l.anomaly_scores(X[h], self.method).score
+    self.learners_ = [_member(_fold_dls(table, f, self.device), self, int(s)) for f,s in zip(folds, seeds)]
+    self.decision_scores_ = self._held_out_scores(X, folds)
     self.threshold_ = float(np.quantile(self.decision_scores_, 1-self.contamination))
     self.labels_ = (self.decision_scores_ > self.threshold_).astype(int)
     return self
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #c013
+# %% ../../nbs/api/anomaly/05_detector.ipynb #4e405d5b
 @patch
-def decision_function(self:VAEDetector, X)->np.ndarray: # [rows, features] -> [rows]
+def _held_out_scores(self:VAEDetector, X, folds):
+    "Score of each row by the network that has not seen it, [rows]; by all where each has seen all"
+    if folds[0] is None: return self.decision_function(X)
+    s = np.empty(len(X))
+    for held_out,l in zip(folds, self.learners_): s[held_out] = l.anomaly_scores(X[held_out], self.method).score
+    return s
+
+# %% ../../nbs/api/anomaly/05_detector.ipynb #99afa93c
+@patch
+def decision_function(self:VAEDetector,
+    X, # [rows, features], NaN where missing
+)->np.ndarray: # [rows]
     "The score of each row, higher is odder; the mean over the networks"
     check_is_fitted(self)
     X = self._rows(X, False)
     return np.mean([l.anomaly_scores(X, self.method).score.to_numpy('float64') for l in self.learners_], 0)
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #1faf4c09
+# %% ../../nbs/api/anomaly/05_detector.ipynb #5dd3f8fc
 @patch
-def predict(self:VAEDetector, X)->np.ndarray: # [rows] 0 or 1
+def predict(self:VAEDetector,
+    X, # [rows, features], NaN where missing
+)->np.ndarray: # [rows] 0 or 1
     "1 for rows whose score lies above `threshold_`"
     return (self.decision_function(X) > self.threshold_).astype(int)
 
-# %% ../../nbs/api/anomaly/05_detector.ipynb #4509f71f
 @patch
-def predict_proba(self:VAEDetector, X)->np.ndarray: # [rows, 2]: ordinary, abnormal
-    "Scores scaled to 0..1 between the lowest and the highest training row, as in PyOD; no true probabilities"
+def fit_predict(self:VAEDetector,
+    X,      # [rows, features], NaN where missing
+    y=None, # not used
+)->np.ndarray: # [rows] 0 or 1
+    "`labels_` of the rows it was fitted on"
+    return self.fit(X).labels_
+
+# %% ../../nbs/api/anomaly/05_detector.ipynb #92162cfe
+@patch
+def predict_proba(self:VAEDetector,
+    X, # [rows, features], NaN where missing
+)->np.ndarray: # [rows, 2]: ordinary, abnormal
+    "Scores from 0 to 1, linear between lowest and highest training row, as in PyOD; not strictly probabilities"
     s, d = self.decision_function(X), self.decision_scores_
     p = np.clip((s - d.min())/max(np.ptp(d), 1e-12), 0, 1)
     return np.stack([1-p, p], 1)
-
-# %% ../../nbs/api/anomaly/05_detector.ipynb #442a17f6
-@patch
-def fit_predict(self:VAEDetector, X, y=None)->np.ndarray: # [rows] 0 or 1
-    "`labels_` of the rows it was fitted on"
-    return self.fit(X).labels_

@@ -5,16 +5,23 @@
 # %% auto #0
 __all__ = ['era_means']
 
-# %% ../../nbs/api/anomaly/02_eras.ipynb #a5f6f590
+# %% ../../nbs/api/anomaly/02_eras.ipynb #896c24a8
 from ..core import InputError, robust_sd, robust_z
 from ..numerai.facts import era_number
 from ..train.learner import VAELearner
-from .methods import Elbo, KLD, Recon
+from .methods import Elbo, KLD, Method, Recon
 from .scores import Scored, fitted_scorer, score_frame
 
 import numpy as np, pandas as pd
 from fastcore.all import patch
 from scipy.stats import t as student, theilslopes
+
+# %% ../../nbs/api/anomaly/02_eras.ipynb #e155a3d2
+def _median_variance(eras):
+    "Sampling variance of each era's median, [eras], from the columns rows, median and row_var"
+    m = eras['median'].to_numpy()
+    least = max(eras.row_var.median(), 1e-12*np.square(m).mean())
+    return np.pi/2*np.maximum(eras.row_var, least)/eras.rows
 
 # %% ../../nbs/api/anomaly/02_eras.ipynb #c009
 def _holm(p, rate):
@@ -25,50 +32,46 @@ def _holm(p, rate):
     out[order] = ok
     return out
 
-# %% ../../nbs/api/anomaly/02_eras.ipynb #c011
-def _row_var(v):
-    "Variance of a row, from the robust spread"
-    return robust_sd(v)**2
+# %% ../../nbs/api/anomaly/02_eras.ipynb #24d6ffe5
+def _test_eras(eras, rate):
+    "The eras with columns p_value and abnormal, and the drift per era"
+    m, k = eras['median'].to_numpy(), len(eras)
+    if k < 5: return eras.assign(p_value=np.nan, abnormal=False), np.nan
+    v = _median_variance(eras)
+    slope, start, *_ = theilslopes(m, np.arange(k))
+    left = m - start - slope*np.arange(k)
+    s = robust_sd(left)
+    t = (left - np.median(left))/np.sqrt(np.maximum(s**2 - np.median(v), .25*s**2) + v)
+    p = np.where(eras.rows < 5, np.nan, student.sf(t, max(.45*(k-3), 1)))
+    return eras.assign(p_value=p, abnormal=_holm(np.nan_to_num(p, nan=1.), rate)), slope
 
-# %% ../../nbs/api/anomaly/02_eras.ipynb #49637d24
-def _whole(e, rate):
-    "Columns p_value and abnormal, and the drift per era, from the columns median and row_var"
-    m, k = e['median'].to_numpy(), len(e)
-    if k < 5: return e.assign(p_value=np.nan, abnormal=False), np.nan
-    # sampling variance of a median
-    v = np.pi/2*np.maximum(e.row_var, max(e.row_var.median(), 1e-12*np.square(m).mean()))/e.rows
-    b, a, *_ = theilslopes(m, np.arange(k))
-    r = m - a - b*np.arange(k)
-    s = robust_sd(r)
-    t = (r - np.median(r))/np.sqrt(np.maximum(s**2 - np.median(v), .25*s**2) + v)
-    p = np.where(e.rows < 5, np.nan, student.sf(t, max(.45*(k-3), 1)))
-    return e.assign(p_value=p, abnormal=_holm(np.nan_to_num(p, nan=1.), rate)), b
-
-# %% ../../nbs/api/anomaly/02_eras.ipynb #c012
-def era_means(scores,   # frame of `anomaly_scores`
-              era,      # [rows] era of each row
-              rate=.05, # chance that an ordinary table has any era flagged
-             )->pd.DataFrame: # by era: rows, mean scores, se, z, median, p_value, abnormal; attrs: drift
+# %% ../../nbs/api/anomaly/02_eras.ipynb #4d561e37
+def era_means(
+    scores:pd.DataFrame, # of anomaly_scores
+    era,                 # [rows] era of each row
+    rate:float=.05,      # chance that an ordinary table has any era flagged
+)->pd.DataFrame: # [eras]: rows, the means of the scores, se, median, p_value, abnormal, z; attrs['drift'] per era
     "Mean scores of each era, how sure they are and how far they stand out, and a test of each era as a whole"
     g = scores.groupby(np.asarray(era).astype(str))
     e = g.mean()
     e.insert(0, 'rows', g.size())
-    e = e.assign(se=g.score.sem(), median=g.score.median(), row_var=g.score.apply(_row_var))
+    row_var = g.score.apply(lambda s: robust_sd(s)**2)
+    e = e.assign(se=g.score.sem(), median=g.score.median(), row_var=row_var)
     e = e.loc[sorted(e.index, key=era_number)].rename_axis('era')
-    e, drift = _whole(e, rate)
+    e, drift = _test_eras(e, rate)
     e = e.assign(z=robust_z(e.score)).drop(columns='row_var')
     e.attrs['drift'] = float(drift)
     return e
 
-# %% ../../nbs/api/anomaly/02_eras.ipynb #c013
+# %% ../../nbs/api/anomaly/02_eras.ipynb #a54fca24
 @patch
 def era_scores(self:VAELearner,
-    data,              # with a column era; as for anomaly_scores
-    method='combined', # name or Method
-    absent=True,       # a feature that is all middle level in an era is missing there
-    rate=.05,          # chance that an ordinary table has any era flagged
-)->pd.DataFrame:       # as of era_means
-    "How odd each era is: means of the scores, standard error, robust z, and a test of the era as a whole"
+    data,             # as for anomaly_scores, with eras
+    method:str|Method='combined', # as for anomaly_scores
+    absent:bool=True, # as for anomaly_scores
+    rate:float=.05,   # chance that an ordinary table has any era flagged
+)->pd.DataFrame: # [eras]: as for era_means
+    "How odd each era is, and a test of the era as a whole; `InputError` without eras"
     eras = []
     def frame(p, t):
         if p.era is None: raise InputError("the data has no column 'era': era scores need one")

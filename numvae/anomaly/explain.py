@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Terms']
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #067167eb
+# %% ../../nbs/api/anomaly/04_explain.ipynb #a42227fc
 from ..core import InputError
 from ..numerai.facts import era_number
 from ..data.table import Table
@@ -14,127 +14,165 @@ from ..train.learner import VAELearner
 from .methods import Elbo, JointMahalanobis, KLD, Mahalanobis, Recon, RowGaussian, SquaredNorm
 from .scores import Scored, fitted_scorer
 
+from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c006
+# %% ../../nbs/api/anomaly/04_explain.ipynb #f134ab18
+def _zeros(x, n): return x.new_zeros(len(x), n, dtype=torch.float)
+
 def _recon_terms(v):
-    share = v.lik.missing_factor(v.x)
-    return v.lik.entries(v.params, v.x)*(share[:, None] if isinstance(share, torch.Tensor) else share)
+    "Terms of the reconstruction, [rows, features]"
+    factor = v.lik.missing_factor(v.x)  # [rows], or a number where the likelihood takes a mean
+    if isinstance(factor, torch.Tensor): factor = factor[:, None]
+    return v.lik.entries(v.params, v.x)*factor
 
-def _none(x, n): return x.new_zeros(len(x), n, dtype=torch.float)
-
+# %% ../../nbs/api/anomaly/04_explain.ipynb #12f1b8da
 def _mahalanobis_terms(m, v):
     "Terms of a Mahalanobis distance, [rows, columns compared]"
     u, w = m.centred(v)
     return u*((u @ w) @ w.T)
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c007
-def _terms(m, v):
-    "Terms of method `m`, of the features [rows, features] and of the latents [rows, latent_dim]"
-    d, k = v.x.shape[1], v.mu.shape[1]
-    if type(m) in (Elbo, Recon):
-        return _recon_terms(v), kl_terms(v.mu, v.logvar)*v.weight if type(m) is Elbo else _none(v.x, k)
-    if type(m) is KLD: return _none(v.x, d), kl_terms(v.mu, v.logvar)
-    if type(m) is SquaredNorm:
-        return torch.as_tensor(np.square(m.standardise(v.row.double().cpu().numpy())),
-                               dtype=torch.float32), _none(v.x, k)
-    t = _mahalanobis_terms(m, v)
-    return (t, _none(v.x, k)) if type(m) is RowGaussian else (_none(v.x, d),
-                                                              t) if type(m) is Mahalanobis else (t[:, k:], t[:, :k])
+# %% ../../nbs/api/anomaly/04_explain.ipynb #37d57063
+def _norm_terms(m, v):
+    "Terms of the squared norm, [rows, features]"
+    return torch.as_tensor(np.square(m.standardise(v.row.double().cpu().numpy())), dtype=torch.float32)
 
-_sums = (Elbo, Recon, KLD, Mahalanobis, JointMahalanobis, RowGaussian, SquaredNorm)
+# %% ../../nbs/api/anomaly/04_explain.ipynb #5e056479
+def _joint_terms(m, v):
+    "Terms of a distance over latents and residuals together"
+    t, k = _mahalanobis_terms(m, v), v.mu.shape[1]
+    return t[:, k:], t[:, :k]
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c008
+def _no_features(v): return _zeros(v.x, v.x.shape[1])
+def _no_latents(v): return _zeros(v.x, v.mu.shape[1])
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #417afe7d
+_terms_of = {  # (method, view) -> terms of the features [rows, features], and of the latents [rows, latent_dim]
+    Elbo:             lambda m,v: (_recon_terms(v),  kl_terms(v.mu, v.logvar)*v.weight),
+    Recon:            lambda m,v: (_recon_terms(v),  _no_latents(v)),
+    KLD:              lambda m,v: (_no_features(v),  kl_terms(v.mu, v.logvar)),
+    Mahalanobis:      lambda m,v: (_no_features(v),  _mahalanobis_terms(m, v)),
+    JointMahalanobis: _joint_terms,
+    RowGaussian:      lambda m,v: (_mahalanobis_terms(m, v), _no_latents(v)),
+    SquaredNorm:      lambda m,v: (_norm_terms(m, v), _no_latents(v))}
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #b01ed0fa
 class Terms:
     "The terms of a method, side by side: of the features, or of the groups they belong to, then of the latents"
-    def __init__(self, method, to_groups=None): store_attr() # to_groups: [features, groups] of 0 and 1, or None
-    def __call__(self, v):
-        f, z = [t.float().to(v.x.device) for t in _terms(self.method, v)]
-        return torch.cat([f if self.to_groups is None else f @ self.to_groups.to(f), z], 1)
+    def __init__(self,
+        method,         # whose score is a sum
+        to_groups=None, # matrix [features, groups] of 0 and 1
+    ): store_attr()
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c010
+    def __call__(self, v):
+        features, latents = [t.float().to(v.x.device) for t in _terms_of[type(self.method)](self.method, v)]
+        if self.to_groups is not None: features = features @ self.to_groups.to(features)
+        return torch.cat([features, latents], 1)
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #523e53f5
 def _group_matrix(features, groups):
     "Names of the groups, and the matrix [features, groups] that adds features up"
-    home = {f: g for g,fs in reversed(groups.items()) for f in fs}  # of several, the first
+    home = {}
+    for g,fs in groups.items():
+        for f in fs: home.setdefault(f, g)
     if not set(home) & set(features):
         raise InputError("no feature of the model is in any of the groups: groups={'name': ['feature', ...]}")
-    of = [home.get(f, 'other') for f in features]
-    names = list(dict.fromkeys(of))
-    return names, torch.tensor([[float(n == g) for g in names] for n in of])
+    group_of = [home.get(f, 'other') for f in features]
+    names = list(dict.fromkeys(group_of))
+    return names, torch.tensor([[float(g == name) for name in names] for g in group_of])
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c013
-@patch
-def explain_anomaly(self:VAELearner,
-    data,          # as for `anomaly_scores`
-    method='elbo', # 'elbo', 'recon', 'kld', 'mahalanobis', 'joint', 'gaussian' or 'norm'
-    groups=None,   # dict of group name to features: one column per group instead of per feature
-    excess=False,  # less the mean over training rows (needs the learner's `dls`)
-    by_era=False,  # mean of each era instead of rows
-    out=None,      # parquet file to write, in a stream; its path is then returned
-    absent=True,   # as for `anomaly_scores`
-)->pd.DataFrame: # [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
-    "What each feature and each latent contributes to a score; `InputError` where the score is no sum"
-    m = self.scorer(method)
-    if type(m) not in _sums:
-        raise InputError(f"method='{method}' is no sum over features: "
-                         'explain one of elbo, recon, kld, mahalanobis, joint, gaussian, norm')
-    names, matrix = (self.schema.features, None) if groups is None else _group_matrix(self.schema.features, groups)
-    t = Terms(fitted_scorer(self, method), matrix)
-    mean = 0. if not excess else _typical(self, t)
-    frame = lambda p,z: _contributions(p, z.numpy() - mean, names, by_era)
-    if not by_era: return self.stream(data, Scored(t), frame, out, absent)
-    if out is not None: raise InputError('by_era gives one small frame: save it yourself, without out')
-    return _era_mean(self.stream(data, Scored(t), frame, absent=absent))
-
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c014
-def _typical(learn, terms):
+# %% ../../nbs/api/anomaly/04_explain.ipynb #3a883b05
+def _typical_terms(learn, terms):
     "Mean terms over training rows, float32"
-    if not len(learn.dls.train_ds):
+    ds = learn.dls.train_ds
+    if not len(ds):
         raise InputError('the learner has no training rows whose mean could be taken away: use excess=False')
-    return learn.collect(learn.dls.train_ds.subsample(5000), Scored(terms)).double().mean(0).float().numpy()
+    return learn.collect(ds.subsample(5000), Scored(terms)).double().mean(0).float().numpy()
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #dbd9238e
-def _contributions(p, z, names, by_era):
-    "A piece's terms as a frame, or its sums by era"
+# %% ../../nbs/api/anomaly/04_explain.ipynb #f3f2332c
+def _terms_frame(z, index, names):
+    "Terms as a frame; where a feature has the name of a latent, latents are called `latent z0` and so on"
     latents = [f'z{i}' for i in range(z.shape[1]-len(names))]
-    df = pd.DataFrame(z, p.index, [*names, *(f'latent {o}' if set(latents) & set(names) else o for o in latents)])
-    if not by_era: return df
-    if p.era is None: raise InputError("the data has no column 'era': by_era needs one")
-    g = df.groupby(np.asarray(p.era.astype(str)))
+    if set(latents) & set(names): latents = [f'latent {o}' for o in latents]
+    return pd.DataFrame(z, index, [*names, *latents])
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #852403ad
+def _era_sums(df, era):
+    "Sums of a piece's terms by era, and the rows of each"
+    if era is None: raise InputError("the data has no column 'era': by_era needs one")
+    g = df.groupby(np.asarray(era.astype(str)))
     return g.sum().assign(_rows=g.size())
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #d5870317
 def _era_mean(sums):
+    "Means by era of the sums of pieces"
     s = sums.groupby(level=0).sum().rename_axis('era')
     return s.drop(columns='_rows').div(s['_rows'], axis=0).loc[sorted(s.index, key=era_number)]
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #c020
-def _reasons(why, x, top):
-    "The `top` largest terms of each row as text, with the observed value of a feature"
-    def text(r):
-        big = why.loc[r].nlargest(top)
-        big = big[big > 0]
-        return ', '.join(f'{c} = {x.loc[r, c]:g} (+{v:.1f})' if c in x else f'{c} (+{v:.1f})' for c,v in big.items())
-    return [text(r) for r in why.index]
+# %% ../../nbs/api/anomaly/04_explain.ipynb #44e8e13e
+def _check_sum(m, method):
+    "`InputError` where the score of `m` is no sum"
+    if type(m) not in _terms_of:
+        raise InputError(f"method='{method}' is no sum over features: "
+                         'explain one of elbo, recon, kld, mahalanobis, joint, gaussian, norm')
 
-# %% ../../nbs/api/anomaly/04_explain.ipynb #4a722689
+# %% ../../nbs/api/anomaly/04_explain.ipynb #dbbb8b94
+@patch
+def explain_anomaly(self:VAELearner,
+    data,                   # as for anomaly_scores
+    method='elbo',          # elbo, recon, kld, mahalanobis, joint, gaussian or norm
+    groups:dict|None=None,  # group name to features: one column per group instead of per feature
+    excess:bool=False,      # less the mean over training rows (needs the learner's dls)
+    by_era:bool=False,      # mean of each era instead of rows
+    out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
+    absent:bool=True,       # as for anomaly_scores
+)->pd.DataFrame: # [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
+    "What each feature and each latent contributes to a score; `InputError` where the score is no sum"
+    _check_sum(self.scorer(method), method)
+    features = self.schema.features
+    names, matrix = (features, None) if groups is None else _group_matrix(features, groups)
+    terms = Terms(fitted_scorer(self, method), matrix)
+    mean = _typical_terms(self, terms) if excess else 0.
+    def frame(p, z): return _terms_frame(z.numpy() - mean, p.index, names)
+    if not by_era: return self.stream(data, Scored(terms), frame, out, absent)
+    if out is not None: raise InputError('by_era gives one small frame: save it yourself, without out')
+    return _era_mean(self.stream(data, Scored(terms), lambda p,z: _era_sums(frame(p, z), p.era), absent=absent))
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #5bd13296
+def _reason(terms, row, top):
+    "The `top` largest terms of a row as text, with the observed value of a feature"
+    big = terms.nlargest(top)
+    big = big[big > 0]
+    return ', '.join(f'{c} = {row[c]:g} (+{nats:.1f})' if c in row else f'{c} (+{nats:.1f})' for c,nats in big.items())
+
+def _rows_at(table, at):
+    "The rows at positions, as a `Table` with their eras and index"
+    return Table(table.x[at], table.schema, None if table.era is None else table.era[at], table.index()[at])
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #b7af50de
+def _table_of(learn, data):
+    "`data`, or the validation rows, as a `Table` in the model's schema"
+    if data is None:
+        ds = learn.dls.valid_ds
+        return Table(ds[range(len(ds))], learn.schema, ds.era)
+    if isinstance(data, Table): return data
+    return Table.load(data, features=learn.schema.features, levels=learn.schema.levels)
+
+# %% ../../nbs/api/anomaly/04_explain.ipynb #54faa0c0
 @patch
 def show_anomalies(self:VAELearner,
-    data=None,         # as for `anomaly_scores`; default: the validation rows
-    max_n=5,           # rows to show
+    data=None,         # as for anomaly_scores; default: the validation rows
+    max_n:int=5,       # rows to show
     method='combined', # what orders the rows; the reasons are nats of the ELBO beyond the usual
-    top=3,             # reasons per row
+    top:int=3,         # reasons per row
 )->pd.DataFrame: # [max_n rows]: era, score, p_value if calibrated, reasons
     "The oddest rows and why: the features and latents that cost most nats beyond the usual"
-    x = Table(self.dls.valid_ds[range(len(self.dls.valid_ds))], self.schema,
-              self.dls.valid_ds.era) if data is None else data
-    x = x if isinstance(x, Table) else Table.load(x, features=self.schema.features, levels=self.schema.levels)
-    s = self.anomaly_scores(x, method).score.to_numpy()
+    table = _table_of(self, data)
+    s = self.anomaly_scores(table, method).score.to_numpy()
     at = np.argsort(-s, kind='stable')[:max_n]
-    rows = Table(x.x[at], x.schema, None if x.era is None else x.era[at], x.index()[at])
-    why = self.explain_anomaly(rows, excess=len(self.dls.train_ds) > 0).reset_index(drop=True)
+    rows = _rows_at(table, at)
     df = pd.DataFrame(dict(score=s[at]), rows.index())
-    if x.era is not None: df.insert(0, 'era', np.asarray(rows.era.astype(str)))
-    if c := getattr(self, 'calibrations', {}).get(method): df['p_value'] = c.p_values(s[at])
-    return df.assign(reasons=_reasons(why, rows.to_df().reset_index(drop=True), top))
+    if rows.era is not None: df.insert(0, 'era', np.asarray(rows.era.astype(str)))
+    if c := self.calibrations.get(method): df['p_value'] = c.p_values(s[at])
+    why, seen = self.explain_anomaly(rows, excess=len(self.dls.train_ds) > 0), rows.to_df()
+    return df.assign(reasons=[_reason(why.iloc[i], seen.iloc[i], top) for i in range(len(at))])
