@@ -141,6 +141,10 @@ class KNN(Fitted):
         self.state['rows'] = self.units(z).astype('float32')
         return self.nearest(None, min(self.k, len(z)-1))  # a row is not its own neighbour
 
+    def restore(self, arrays):
+        super().restore(arrays)
+        self.index = None
+
     def __call__(self, v):
         z = self.units(_to_numpy(self.inputs(v)))
         return _to_scores(self.nearest(z, min(self.k, len(self.state['rows']))), v)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from fastai.torch_core import set_seed
-from fastcore.all import patch, store_attr
+from fastcore.all import delegates, patch, store_attr
 from sklearn.metrics import roc_auc_score
 
 # %% ../../nbs/api/app/04_demo.ipynb #c007
@@ -225,16 +225,10 @@ def summary(self:Demo)->str:
         f"(two halves of the real rows: {h.correlation_error:.3f})"])
 
 # %% ../../nbs/api/app/04_demo.ipynb #c028
-def run_demo(
-    out:str|Path='numvae-demo', # folder for the results
-    rows:int=60_000,            # of the simulated table
-    eras:int=60,                # of the simulated table
-    epochs:int=10,              # of training
-    seed:int=0,                 # of data, training and draws
-    device:str|None=None,       # default: the GPU if there is one
-)->Demo:
+@delegates(Demo)
+def run_demo(*args, **kwargs)->Demo:
     "Simulate, train, score, denoise, sample and report; `InputError` for too few rows or eras"
-    d = Demo(out, rows, eras, epochs, seed, device)
+    d = Demo(*args, **kwargs)
     d.make_data()
     d.train()
     with show_progress(d.learn, False):

@@ -12,7 +12,7 @@ from ..core import InputError, shorten_list
 from ..numerai.facts import era_split, purge_eras
 from .schema import Schema
 from .conditions import Codes
-from .table import Table, check_rows
+from .table import Table, check_rows, missing, no_missing
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch, store_attr, listify
@@ -90,18 +90,16 @@ def conditions_of(self:Rows,
 @patch
 def new_empty(self:Rows)->Rows:
     "No rows of the same columns, as fastai's `export` keeps them"
-    return Rows(self.x[:0].cpu(), None, self.schema, None, None if self.cond is None else self.cond[:0].cpu(),
-                self.codes)
+    none = lambda o: None if o is None else o[:0].cpu().clone()
+    return Rows(none(self.x), None, self.schema, None, none(self.cond), self.codes)
 
 # %% ../../nbs/api/data/04_loader.ipynb #f9228438
-def _missing(x): return x.isnan() if x.is_floating_point() else x < 0 # tensor of levels or floats
-
 @patch(as_prop=True)
 def complete(self:Rows)->bool:
     "Whether no entry of any row is missing"
     if self._complete is None:
         parts = (self[range(a, min(a+2**16, len(self)))] for a in range(0, len(self), 2**16))
-        self._complete = not any(_missing(x).any() for x in parts)
+        self._complete = all(map(no_missing, parts))
     return self._complete
 
 # %% ../../nbs/api/data/04_loader.ipynb #8c1a532d
@@ -250,7 +248,7 @@ def get_device(device=None # 'cuda', 'cpu', ...; default: the GPU if there is on
 def _check_columns(t, rows):
     "No column without any value in the training rows, or `InputError`"
     parts = torch.as_tensor(rows).split(max(64, 2**23//t.x.shape[1]))
-    empty = torch.stack([_missing(t.x[r]).all(0) for r in parts]).all(0)
+    empty = torch.stack([missing(t.x[r]).all(0) for r in parts]).all(0)
     if not empty.any(): return
     bad = [t.features[i] for i in empty.nonzero().flatten().tolist()]
     raise InputError(f'{len(bad)} feature columns have no value in any row to train on: {shorten_list(bad)}; '
@@ -281,7 +279,7 @@ def _cond_column(t, name):
         raise InputError(f"cond: the table has no era, target or feature '{name}'; targets are kept with targets=True")
     i = t.features.index(name)
     column = Schema([name], t.schema.levels, t.schema.step, t.schema.dtypes).decode(t.x[:, [i]])[name]
-    return column.astype(object).mask(_missing(t.x[:, i]).cpu().numpy()).to_numpy()
+    return column.astype(object).mask(missing(t.x[:, i]).cpu().numpy()).to_numpy()
 
 # %% ../../nbs/api/data/04_loader.ipynb #01238224
 def _resident(x, device):

@@ -6,9 +6,9 @@
 __all__ = ['swap_noise', 'mask_noise', 'Corrupt', 'denoise_learner']
 
 # %% ../../nbs/api/denoise/01_corrupt.ipynb #dc50b84a
+from ..data.table import missing
 from ..core import InputError
 
-from ..nn.networks import missing
 from ..nn.likelihoods import Levels
 from ..train.learner import VAELearner, vae_learner
 from .denoise import Cleaned
@@ -109,7 +109,7 @@ def after_fit(self:Corrupt):
     "Set what `denoise` takes the noise to be: all that it sees, or the noise of the training"
     self.eras_of, self.eras = None, None
     lik = self.learn.loss_func.likelihood
-    ds = self.dls.valid_ds if len(self.dls.valid_ds) else self.dls.train_ds
+    ds = self.learn.judged_rows()
     if lik.noise is None or hasattr(self.learn, 'lr_finder') or not len(ds): return
     noises = [1., self.swap] if isinstance(lik, Levels) else [math.inf, self.sigma or type(lik).noise]
     x, noisy = _corrupted_rows(self, ds)

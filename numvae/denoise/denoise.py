@@ -6,9 +6,9 @@
 __all__ = ['Cleaned', 'replace_features', 'check_denoise']
 
 # %% ../../nbs/api/denoise/00_denoise.ipynb #58354614
+from ..data.table import missing
 from ..core import InputError
 
-from ..nn.networks import missing
 from ..nn.likelihoods import Levels, MSE
 from ..train.learner import VAELearner
 from ..train.passes import Collect

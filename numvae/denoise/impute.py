@@ -6,9 +6,9 @@
 __all__ = ['Filled']
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #f682c9ce
+from ..data.table import missing
 from ..core import InputError
 
-from ..nn.networks import missing
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .denoise import replace_features

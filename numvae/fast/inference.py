@@ -6,7 +6,8 @@
 __all__ = ['InferenceLinear', 'ScaledRows', 'FoldedScaler', 'inference_copy', 'inference_pass']
 
 # %% ../../nbs/api/fast/02_inference.ipynb #2d0bd229
-from ..nn.networks import AE, VAE, no_missing, missing
+from ..data.table import no_missing, missing
+from ..nn.networks import AE, VAE
 from ..nn.likelihoods import MSE
 from .kernels import Scaling, product
 from .step import has_hooks
@@ -66,7 +67,8 @@ def recon(self:ScaledRows,
     x,      # [rows, features] the rows themselves
 )->torch.Tensor: # [rows]
     "The likelihood's `full_nll`, sooner where the scaled rows serve for it"
-    if type(lik) is not MSE or not self.complete: return lik.full_nll(params, x)
+    if type(lik) is not MSE or lik.scaler is not self.scaling.scaler or not self.complete:
+        return lik.full_nll(params, x)
     return torch.linalg.vector_norm(self.scaling.error(params, self.values), dim=1)**2/x.shape[1]
 
 # %% ../../nbs/api/fast/02_inference.ipynb #9ea72ec3
@@ -95,7 +97,7 @@ def inference_copy(
     "A copy in evaluation mode, its norms and its scaling folded into the layers"
     if type(model) not in (VAE, AE) or any(map(has_hooks, model.modules())): return model
     m = copy.deepcopy(model).eval()
-    m.scaler = FoldedScaler(Scaling(m.scaler))
+    m.scaler = FoldedScaler(Scaling(model.scaler))
     first = [m.encoder[0][0]] if len(m.encoder) else [m.mu, getattr(m, 'logvar', None)]
     for lin in (*first, m.skip_in):
         if lin is not None: _fold_scaling(lin, m.scaler.scaling, m.config.n_features)

@@ -7,8 +7,8 @@ __all__ = ['blocks_of', 'activate', 'product', 'Scaling', 'Linear', 'activation_
            'calibrate', 'by_level', 'level_kernel', 'any_kernel', 'LinearNLL']
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #9b1484ba
+from ..data.table import missing
 from ..threads import parallel_map, row_chunks, scratch
-from ..nn.networks import missing
 
 import math, torch, torch.nn.functional as F
 from functools import partial

@@ -6,7 +6,8 @@
 __all__ = ['folded', 'has_hooks', 'foreign_part', 'fused_obstacle', 'Step', 'apply_layers', 'FusedStep']
 
 # %% ../../nbs/api/fast/01_step.ipynb #57466fba
-from ..nn.networks import AE, LOGVAR_RANGE, VAE, no_missing
+from ..data.table import no_missing
+from ..nn.networks import AE, LOGVAR_RANGE, VAE
 from ..nn.likelihoods import Categorical, Gaussian, MSE, likelihoods
 from ..nn.loss import VAELoss, kl_terms
 from .kernels import (

@@ -6,8 +6,8 @@
 __all__ = ['likelihoods', 'Likelihood', 'MSE', 'Gaussian', 'Student', 'Levels', 'Categorical', 'Ordinal', 'get_likelihood']
 
 # %% ../../nbs/api/nn/01_likelihoods.ipynb #37790d80
+from ..data.table import no_missing, missing
 from ..core import InputError
-from .networks import no_missing, missing
 
 import math, torch
 import torch.nn.functional as F

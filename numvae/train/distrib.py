@@ -55,7 +55,7 @@ class TableTrainer(DistributedTrainer):
     "fastai's `DistributedTrainer`, for tables"
     def _wrap_dl(self, dl):
         deals_out = isinstance(dl, TableDL) and dl.shuffle and not isinstance(dl, ShardDL)
-        return ShardDL(dl, rank_distrib(), num_distrib()) if deals_out else dl
+        return ShardDL(dl, rank_distrib(), max(1, num_distrib())) if deals_out else dl
 
 # %% ../../nbs/api/train/05_distrib.ipynb #51a9e04f
 @patch

@@ -6,9 +6,10 @@
 __all__ = ['active_units', 'LatentTerms', 'DrawnTerms', 'frontier']
 
 # %% ../../nbs/api/train/04_latents.ipynb #0edd1b7f
+from ..data.table import missing
 from ..core import InputError
 
-from ..nn.networks import VAE, missing
+from ..nn.networks import VAE
 from ..nn.likelihoods import Gaussian, MSE
 from ..nn.loss import kl_terms
 from .learner import VAELearner, vae_learner

@@ -6,9 +6,9 @@
 __all__ = ['RowView', 'Collect', 'inference_mode', 'with_progress', 'Latents', 'Means']
 
 # %% ../../nbs/api/train/03_passes.ipynb #38f247d5
+from ..data.table import missing
 from ..threads import parallel_map
 from ..data.stream import ParquetOut, n_rows, piece_rows, pieces
-from ..nn.networks import missing
 from ..nn.loss import kl_divergence
 from ..fast.inference import inference_copy, inference_pass
 from .callbacks import preserve_state
