@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['blocks_of', 'activate', 'product', 'Scaling', 'Linear', 'activation_backward', 'mse_kernel', 'gauss_kernel',
-           'calibrate', 'by_level', 'level_kernel', 'any_kernel', 'LinearNLL']
+           'calibrate', 'by_level', 'level_kernel', 'LinearNLL']
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #9b1484ba
 from ..data.table import missing
@@ -55,7 +55,6 @@ class Scaling:
         self.factor = 1/scaler.scale
         self.shift = scaler.shift*self.factor
         self.left = bool(self.shift.abs().amax() < 8)  # whether it is left to the layer
-        self.shifted = bool(self.shift.any())
         self.fill = scaler.fill*scaler.scale + scaler.shift
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #cf3f9d7b
@@ -97,8 +96,7 @@ def error(self:Scaling,
 )->torch.Tensor: # [rows, features]
     "The output less the scaled rows"
     if not self.left: return torch.sub(u, y, out=out)
-    e = torch.addcmul(u, y, self.factor, value=-1, out=out)
-    return e.add_(self.shift) if self.shifted else e
+    return torch.addcmul(u, y, self.factor, value=-1, out=out).add_(self.shift)
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #eb199e3d
 class Linear(torch.autograd.Function):
@@ -138,15 +136,20 @@ def activation_backward(
 # %% ../../nbs/api/fast/00_kernels.ipynb #d756e77f
 def mse_kernel(
     u,       # [rows, features] output, overwritten by the gradient of features/2 times the result
-    x,       # [rows, features] as the table has them, nothing missing
+    x,       # [rows, features] as the table has them
     scaling, # a `Scaling`
     slope,   # of the LeakyReLU; 1: none
+    complete=True, # whether nothing is missing in the rows
 )->torch.Tensor: # [rows]
-    "Mean squared error of each row"
-    y = scaling.rows(x, True)
+    "Mean squared error of each row, over what is observed of it"
+    y = scaling.rows(x, complete)
     d = scaling.error(activate(u, slope), y, u if slope == 1 else scratch('rows', *x.shape, u))
+    factor = 1/u.shape[1] if complete else 1/(~missing(x)).sum(1).clamp(min=1)
+    if not complete: d.masked_fill_(missing(x), 0.)
+    mse = torch.linalg.vector_norm(d, dim=1)**2*factor
     activation_backward(d, u, slope)
-    return torch.linalg.vector_norm(d, dim=1)**2/u.shape[1]
+    if not complete: u.mul_(u.shape[1]*factor[:, None])
+    return mse
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #d87f71cd
 def gauss_kernel(
@@ -190,30 +193,18 @@ def by_level(
 # %% ../../nbs/api/fast/00_kernels.ipynb #c020
 def level_kernel(
     u,      # [rows, levels*features] output, overwritten by the gradient
-    x,      # [rows, features] int8 levels, nothing missing
+    x,      # [rows, features] int8 levels
     levels, # number of levels
+    complete=True, # whether nothing is missing in the rows
 )->torch.Tensor: # [rows]
     "Negative log likelihood of each row under a categorical distribution over levels"
     u = u.view(len(u), levels, -1)
-    i, lp = x.long()[:, None], u.log_softmax(1)
-    nll = -lp.gather(1, i).sum((1, 2))
+    i, lp = x.long().clamp(min=0)[:, None], u.log_softmax(1)
+    nll = -lp.gather(1, i)
     torch.exp(lp, out=u).scatter_add_(1, i, lp.new_full((), -1.).expand(i.shape))
-    return nll
-
-# %% ../../nbs/api/fast/00_kernels.ipynb #c023
-def any_kernel(
-    u,     # [rows, parameters] output, overwritten by the gradient
-    x,     # [rows, features] as the table has them
-    lik,   # the likelihood
-    shape, # of a row's parameters
-    slope, # of the LeakyReLU; 1: none
-)->torch.Tensor: # [rows]
-    "The likelihood's own negative log likelihood of each row"
-    with torch.enable_grad():
-        p = u.detach().clone().requires_grad_()
-        nll = lik.nll(F.leaky_relu(p, slope).view(len(u), *shape), x)
-        u.copy_(torch.autograd.grad(nll.sum(), p)[0])
-    return nll.detach()
+    if not complete:
+        for o in (nll, u): o.masked_fill_(missing(x)[:, None], 0.)
+    return nll.sum((1, 2))
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #c025
 class LinearNLL(torch.autograd.Function):

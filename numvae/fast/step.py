@@ -12,7 +12,7 @@ from ..nn.networks import AE, LOGVAR_RANGE, VAE
 from ..nn.likelihoods import Categorical, Gaussian, MSE, likelihoods
 from ..nn.loss import VAELoss
 from .kernels import (
-    Linear, LinearNLL, Scaling, any_kernel, by_level, calibrate, gauss_kernel, level_kernel, mse_kernel)
+    Linear, LinearNLL, Scaling, by_level, calibrate, gauss_kernel, level_kernel, mse_kernel)
 
 import torch, torch.nn.functional as F
 from functools import partial
@@ -100,7 +100,8 @@ def fused_obstacle(
     if not len(model.encoder): return 'the encoder has no hidden layer'
     if model.skip_in is not None: return 'the model has linear layers beside it'
     if (last := _last_layers(model)) is None: return f'the decoder ends with {model.decoder[-1]}'
-    lin, bn, _ = last
+    lin, bn, slope = last
+    if slope != 1 and isinstance(loss_func.likelihood, Categorical): return 'levels behind a LeakyReLU'
     if lin.weight.dtype != torch.float32: return f'the weights are {lin.weight.dtype}'
     if bn and not (bn.training == model.training and bn.momentum and bn.affine): return 'the last norm does not learn'
 
@@ -196,18 +197,18 @@ def nll(self:FusedStep,
 )->tuple:     # sum over the rows, [rows]
     "Negative log likelihood of the batch, and of each row"
     (h, w, b), lik, slope, scale = self.last, self.loss_func.likelihood, self.slope, 1.
-    if not complete and isinstance(lik, Gaussian):  # it must see the complete batch
-        nll = lik.nll(self.params, y)
-        return nll.sum(), nll.detach()
-    if not complete or isinstance(lik, Categorical) and slope != 1:
-        kernel = partial(any_kernel, lik=lik, shape=self.model.decoder.shape, slope=slope)
-    elif isinstance(lik, Categorical):
-        kernel, w, b = partial(level_kernel, levels=lik.levels), by_level(w, lik.levels), by_level(b, lik.levels)
+    if isinstance(lik, Categorical):
+        kernel = partial(level_kernel, levels=lik.levels, complete=complete)
+        w, b = by_level(w, lik.levels), by_level(b, lik.levels)
     elif isinstance(lik, MSE):
-        kernel, scale = partial(mse_kernel, scaling=self.scaling, slope=slope), 2/y.shape[1]
-    else:
+        kernel = partial(mse_kernel, scaling=self.scaling, slope=slope, complete=complete)
+        scale = 2/y.shape[1]
+    elif complete:
         if lik.training: torch.no_grad()(calibrate)(lik, h, w, b, y, self.scaling, slope)
         kernel = partial(gauss_kernel, scaling=self.scaling, var=lik.var, slope=slope)
+    else:
+        nll = lik.nll(self.params, y)  # its variances must see the complete batch
+        return nll.sum(), nll.detach()
     return LinearNLL.apply(h, w, b, y, kernel, scale)
 
 # %% ../../nbs/api/fast/01_step.ipynb #a2344fb5
