@@ -57,8 +57,9 @@ def record(
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3): run()
+        # the same stream, and other threads may go on pinning memory meanwhile
+        with torch.cuda.graph(g, stream=stream, capture_error_mode='thread_local'): run()
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(g): run()
     return g.replay
 
 # %% ../../nbs/api/fast/03_cuda_graph.ipynb #953e66e3
@@ -73,11 +74,12 @@ class RecordedStep(Step):
     ):
         store_attr(but='batch')
         self.params = [p for p in model.parameters() if p.requires_grad]
-        self.shapes, self.inputs = _shapes(batch), [b.clone() for b in batch]
+        self.settings, self.shapes, self.inputs = _settings(model), _shapes(batch), [b.clone() for b in batch]
         if batch[0] is batch[1]: self.inputs[0] = self.inputs[1]
-        self.kl_scale, kl_scale = torch.ones((), device=batch[0].device), loss_func.kl_scale
+        self.kl_weight = torch.ones((), device=batch[0].device)
+        kept = loss_func.kl_scale, loss_func.kld_weight
         with preserve_buffers(batch[0].device, model, loss_func): self.replay = record(self.run, batch[0].device)
-        loss_func.kl_scale = kl_scale
+        loss_func.kl_scale, loss_func.kld_weight = kept
 
     @property
     def pred(self): return self.step.pred # what the model said
@@ -86,13 +88,26 @@ class RecordedStep(Step):
 def _shapes(batch): # whether the target is the input itself; shapes and types
     return batch[0] is batch[1], [(b.shape, b.dtype) for b in batch]
 
+def _settings(model):
+    "What a recording holds of a model: numbers and switches of its modules, places of parameters and buffers"
+    numbers = [[v for v in vars(o).values() if isinstance(v, (int, float))] for o in model.modules()]
+    places = [(p.data_ptr(), p.requires_grad) for p in model.parameters()] + [b.data_ptr() for b in model.buffers()]
+    return numbers, places, [b._version for b in model.scaler.buffers()]
+
+# %% ../../nbs/api/fast/03_cuda_graph.ipynb #a51773a0
+def _own_gradient(g, p): # gradient or None; its parameter
+    "The gradient as a tensor of its own, laid out as the parameter is"
+    if g is None or g.stride() == p.stride() and not g._is_view(): return g
+    return torch.empty_like(p).copy_(g)
+
 # %% ../../nbs/api/fast/03_cuda_graph.ipynb #e1b5106f
 @patch
 def run(self:RecordedStep):
     "What is recorded: from the inputs to loss, terms and gradients"
-    self.loss_func.kl_scale = self.kl_scale
+    self.loss_func.kl_scale, self.loss_func.kld_weight = self.kl_weight, 1.
     loss = self.step(*self.inputs)
-    self.grads = torch.autograd.grad(loss, self.params, allow_unused=True)
+    grads = torch.autograd.grad(loss, self.params, allow_unused=True)
+    self.grads = [_own_gradient(g, p) for g,p in zip(grads, self.params)]
     self.loss, self.terms = loss.detach(), (self.loss_func.recon, self.loss_func.kld)
 
 # %% ../../nbs/api/fast/03_cuda_graph.ipynb #efbc7e42
@@ -100,8 +115,8 @@ def run(self:RecordedStep):
 def fits(self:RecordedStep,
     batch, # (x, y) or (x, y, codes)
 )->bool:
-    "Whether it was recorded for such a batch"
-    return _shapes(batch) == self.shapes
+    "Whether it was recorded for such a batch and for the model as it is"
+    return _shapes(batch) == self.shapes and _settings(self.model) == self.settings
 
 # %% ../../nbs/api/fast/03_cuda_graph.ipynb #81cbf940
 @patch
@@ -111,8 +126,9 @@ def __call__(self:RecordedStep,
     "The loss; gradients are in the parameters, and the loss's terms where `VAELoss` leaves them"
     first = batch[0] is batch[1]  # one copy serves for both
     for to,b in zip(self.inputs[first:], batch[first:]): to.copy_(b, non_blocking=True)
-    self.kl_scale.fill_(self.loss_func.kl_scale)
+    l, weight = self.loss_func, self.loss_func.kld_weight
+    self.kl_weight.fill_(l.kl_scale*weight)
     self.replay()
-    self.loss_func.kl_scale, (self.loss_func.recon, self.loss_func.kld) = 1., self.terms
+    l.kl_scale, l.kld_weight, (l.recon, l.kld) = 1., weight, self.terms
     for p,g in zip(self.params, self.grads): p.grad = g
     return self.loss.clone()

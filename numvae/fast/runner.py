@@ -59,6 +59,11 @@ class StepRunner:
             finally: self.until_end = None
 
 # %% ../../nbs/api/fast/05_runner.ipynb #e9c3dec3
+def _float16(device):
+    "What is against a recording in mixed precision other than bfloat16, whose losses need no scaling; else None"
+    if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.bfloat16:
+        return f'mixed precision is {torch.get_autocast_dtype(device)}'
+
 @patch
 def obstacle(self:StepRunner,
     learn, # with `fast`: False for the general path always, True for the fused step in small batches too, or 'auto'
@@ -68,19 +73,14 @@ def obstacle(self:StepRunner,
     device = next(learn.model.parameters()).device.type
     if device not in _skipped: return f'the model is on {device}'
     if found := _listener(learn, device): return found
-    if device == 'cuda': return foreign_part(learn.model, learn.loss_func)
+    if device == 'cuda': return _float16(device) or foreign_part(learn.model, learn.loss_func)
     if learn.fast == 'auto' and _decoder_outputs(learn) < 2**18: return 'the batches are small'
     return 'mixed precision is on' if torch.is_autocast_enabled('cpu') else fused_obstacle(learn.model, learn.loss_func)
 
 # %% ../../nbs/api/fast/05_runner.ipynb #0d75e73b
 def _depends_on(learn, complete, bf16):
-    "What a recorded step depends on"
-    m, l = learn.model, learn.loss_func
-    return dict(
-        complete=complete, bf16=bf16, compile=bool(learn.compile), model=m, loss_func=l, kld_weight=l.kld_weight,
-        training=[o.training for o in m.modules()],
-        parameters=[(p.data_ptr(), p.requires_grad) for p in m.parameters()],
-        scaler=[b._version for b in m.scaler.buffers()])
+    "What decides which step is recorded"
+    return dict(complete=complete, bf16=bf16, compile=bool(learn.compile), model=learn.model, loss_func=learn.loss_func)
 
 # %% ../../nbs/api/fast/05_runner.ipynb #18da56d2
 @patch
@@ -94,6 +94,7 @@ def record(self:StepRunner,
     complete = not bf16 and batch[0] is batch[1] and fused_obstacle(m, l) is None and learn.dl.dataset.complete
     key = _depends_on(learn, complete, bf16)
     if not self.recorded or self.recorded[0] != key or not self.recorded[1].fits(batch):
+        self.recorded = None  # its memory is free for the next
         step = FusedStep(m, l, complete=True) if complete else GeneralStep(m, l, bool(learn.compile))
         with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             self.recorded = key, RecordedStep(step, m, l, batch)
@@ -124,7 +125,8 @@ def _serves(step, learn, batch):
     "Whether the step of this epoch is right for this batch"
     if step.model is not learn.model or step.loss_func is not learn.loss_func: return False
     if not isinstance(step, RecordedStep): return not _listener(learn, 'cpu') and not torch.is_autocast_enabled('cpu')
-    return learn.loss_func.penalty is None and step.fits(batch) and all(p.grad is None for p in step.params)
+    fresh = all(p.grad is None for p in step.params)  # nothing is being accumulated
+    return fresh and learn.loss_func.penalty is None and step.fits(batch)
 
 # %% ../../nbs/api/fast/05_runner.ipynb #688dcbea
 @patch
