@@ -114,7 +114,7 @@ class CsvText:
 
     def __len__(self): return len(self.columns[0])
 
-# %% ../../nbs/api/data/02_csv.ipynb #v7e31d33
+# %% ../../nbs/api/data/02_csv.ipynb #v1c53a6b
 def _check_rows(path, text, sep, n, header): # the rows, their delimiter, number of fields, lines of the header
     "Each row has `n` fields, and every quote ends, or `InputError`"
     at = 0
@@ -122,7 +122,7 @@ def _check_rows(path, text, sep, n, header): # the rows, their delimiter, number
         for at,row in _rows(text, sep):
             if len(row) == n: continue
             raise InputError(f'{path}, line {header+at}: {len(row)} fields where {n} are expected: correct that line, '
-                             'or say which delimiter the file has, such as sep=","')
+                             'or say with sep=";" or another which delimiter the file has')
     except csv.Error as e:
         raise InputError(f'{path}, after line {header+at}: a quote is out of place ({e}): correct it') from None
 
@@ -152,10 +152,13 @@ def _cut_columns(path, body, sep, n, at): # bytes of the rows, delimiter, number
         raise InputError(f'{path} is no readable CSV file ({e})') from None
     return [c.combine_chunks() for c in t.columns]
 
-# %% ../../nbs/api/data/02_csv.ipynb #v5676338
+# %% ../../nbs/api/data/02_csv.ipynb #v0ba614e
 _LABELS = ('id', 'era', 'data_type')  # columns that are text whatever they hold
 
-def _any_match(column, regex): return pc.any(pc.match_substring_regex(column, regex)).as_py()
+def _any_match(column, regex, test=pc.match_substring_regex, size=2**14): # Arrow array of text
+    "Whether any text matches; looked for piece by piece, as the first often does"
+    pieces = (column.slice(i, size) for i in range(0, len(column), size))
+    return any(pc.any(test(o, regex)).as_py() for o in pieces)
 
 def _decimals(sign):
     "Patterns of numbers with decimals, and of those whose sign can't stand before thousands"
@@ -163,7 +166,7 @@ def _decimals(sign):
     return (start + r'\d*' + s + r'\d+' + end,
             start + r'(\d*' + s + r'(\d{1,2}|\d{4,})|(0\d*|\d{4,})?' + s + r'\d+)' + end)
 
-# %% ../../nbs/api/data/02_csv.ipynb #v6f45f7d
+# %% ../../nbs/api/data/02_csv.ipynb #vfe4e6f1
 def find_decimal(
     path:str|Path, # of the file, for the message
     names:list,    # of the columns
@@ -173,7 +176,8 @@ def find_decimal(
     "The decimal sign of a CSV file; `InputError` where both could be meant"
     if sep == ',': return '.'
     columns = {n: c for n,c in zip(names, columns) if n not in _LABELS}
-    use = {s: [n for n,c in columns.items() if _any_match(c, _decimals(s)[0])] for s in '.,'}
+    has = {s: [n for n,c in columns.items() if _any_match(c, s, pc.match_substring)] for s in '.,'}
+    use = {s: [n for n in has[s] if _any_match(columns[n], _decimals(s)[0])] for s in '.,'}
     use = {s: cols for s,cols in use.items() if cols}
     sure = {s for s in use if any(_any_match(columns[n], _decimals(s)[1]) for n in use[s])}
     if len(use) < 2 and len(sure) == len(use): return next(iter(use), '.')
@@ -231,58 +235,63 @@ def read_text(
     names, columns, counted = _drop_nameless(path, names, _cut_columns(path, body, sep, len(names), at))
     return CsvText(path, names, columns, sep, decimal or find_decimal(path, names, columns, sep), counted)
 
-# %% ../../nbs/api/data/02_csv.ipynb #v88f4ac9
+# %% ../../nbs/api/data/02_csv.ipynb #v668652a
 MISSING = ['', 'NaN', 'nan', 'NAN', 'NA', 'N/A', 'n/a', '#N/A', '#NA', '<NA>', 'NULL', 'null', 'None', 'none', '-nan']
-_CODE = r'^(0\d+|\d{2,}[eE]\d+|\d{19,})$'  # leading zeros, digits and E, more digits than a number has
-
-def _number(decimal):
-    "Pattern of a number"
-    s = re.escape(decimal)
-    return r'(?i)^[+-]?((\d+' + s + r'?\d*|' + s + r'\d+)(e[+-]?\d+)?|inf(inity)?)$'
 
 def _trim(column):
     "Texts without blanks around them, null where they say that something is missing"
     v = pc.utf8_trim_whitespace(column)
     return pc.if_else(pc.is_in(v, pa.array(MISSING)), pa.scalar(None, pa.string()), v)
 
-# %% ../../nbs/api/data/02_csv.ipynb #vf222597
-def _nullable(v, dtype):
-    "An Arrow array as a pandas column, of a dtype that can be missing only where something is"
-    return v.to_pandas(types_mapper={v.type: dtype}.get if v.null_count else None)
+def _cast(v, kind):
+    "An Arrow array as another type, or None where a value has no place in it"
+    try: return pc.cast(v, kind)
+    except pa.ArrowInvalid: return None
 
-def _cast_numbers(v, decimal):
-    "Texts that are numbers as a pandas column: integers, or floats with NaN"
-    v = pc.replace_substring_regex(v, r'^\+', '')
-    if not _any_match(v, r'[^\d-]') and v.null_count < len(v):
-        try: return _nullable(pc.cast(v, pa.int64()), pd.Int64Dtype())
-        except pa.ArrowInvalid: pass  # too large
-    if decimal != '.': v = pc.replace_substring(v, decimal, '.')
-    return pd.Series(pc.cast(v, pa.float64()).to_numpy(zero_copy_only=False))
+# %% ../../nbs/api/data/02_csv.ipynb #vcdc94c0
+def _to_numbers(v, decimal): # texts, trimmed
+    "Texts as Arrow integers or floats, or None where one is no number"
+    if decimal != '.':
+        if _any_match(v, '.', pc.match_substring): return None
+        v = pc.replace_substring(v, decimal, '.')
+    floats = _cast(v, pa.float64())
+    if floats is None or v.null_count == len(v) or _any_match(v, '.', pc.match_substring): return floats
+    ints = _cast(v, pa.int64())
+    return floats if ints is None else ints
 
-def _cast_bools(v):
-    "Texts of true and false as a pandas column"
-    return _nullable(pc.equal(pc.utf8_lower(v), 'true'), pd.BooleanDtype())
+def _to_bools(v): # texts, trimmed
+    "Texts of true and false as Arrow booleans, or None where one is something else"
+    low = pc.utf8_lower(v)
+    if not pc.all(pc.or_(pc.is_in(low, pa.array(['true', 'false'])), pc.is_null(v))).as_py(): return None
+    return pc.equal(low, 'true')
 
-# %% ../../nbs/api/data/02_csv.ipynb #vdb6df8a
-def _as_numbers(text, decimal):
-    "A column of text as numbers or truth values, and the place of the first that is neither, or None"
-    v = _trim(text)
-    bad = pc.index(pc.match_substring_regex(v, _number(decimal)), False).as_py()
-    if bad < 0: return _cast_numbers(v, decimal), None
-    truth = pc.is_in(pc.utf8_lower(v), pa.array(['true', 'false']))
-    if pc.all(pc.or_(truth, pc.is_null(v))).as_py(): return _cast_bools(v), None
-    return None, bad
+# %% ../../nbs/api/data/02_csv.ipynb #v7be324e
+def _to_series(v): # Arrow array
+    "A pandas column, of a nullable dtype only where integers or truth values are missing"
+    if pa.types.is_floating(v.type): return pd.Series(v.to_numpy(zero_copy_only=False))
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    return v.to_pandas(types_mapper=nullable.get if v.null_count else None)
 
-def _no_number(t, name, bad): # `CsvText`, name of a column, place in it
+def _are_codes(v, numbers): # texts, trimmed, and the numbers they could be
+    "Whether any is a code: leading zeros, digits and an E, or more digits than a number has"
+    if pa.types.is_integer(numbers.type):
+        return pc.any(pc.and_(pc.starts_with(v, '0'), pc.greater(pc.binary_length(v), 1))).as_py() or False
+    odd = pc.or_(pc.or_(pc.match_substring(v, 'e'), pc.match_substring(v, 'E')), pc.greater(pc.binary_length(v), 18))
+    return _any_match(v.filter(odd), r'^(0\d+|\d{2,}[eE]\d+|\d{19,})$')
+
+# %% ../../nbs/api/data/02_csv.ipynb #v61598ed
+def _no_number(t, name): # `CsvText`, name of a column
     "The error for a column that should be numbers"
-    value, other = t.columns[t.names.index(name)][bad].as_py(), '.' if t.decimal == ',' else ','
-    how = 'correct it, or leave it empty where it is missing'
+    text, s, other = t.columns[t.names.index(name)], re.escape(t.decimal), '.' if t.decimal == ',' else ','
+    is_number = pc.match_substring_regex(_trim(text), rf'(?i)^[+-]?((\d+{s}?\d*|{s}\d+)(e[+-]?\d+)?|inf(inity)?)$')
+    bad = max(pc.index(is_number, False).as_py(), 0)
+    value, how = text[bad].as_py(), 'correct it, or leave it empty where it is missing'
     if re.search(r'\d[.,]\d', value):
         how = f'if its "{other}" stands before the decimals say decimal="{other}", if between thousands take it out'
     return InputError(f"{t.path}: column '{name}' is not numeric (row {bad+1} holds {value!r}): {how}; "
                       'or name the columns to use with features=[...]')
 
-# %% ../../nbs/api/data/02_csv.ipynb #v5222cf9
+# %% ../../nbs/api/data/02_csv.ipynb #v0621e2a
 @patch
 def series(self:CsvText,
     name:str,         # of a column
@@ -290,10 +299,12 @@ def series(self:CsvText,
 )->pd.Series: # numbers where all of it is numbers, else the text as it came
     "A column; `InputError` for one that has to be numbers and is not"
     text = self.columns[self.names.index(name)]
-    if not asked and (name in _LABELS or _any_match(text, _CODE)): return text.to_pandas()
-    v, bad = _as_numbers(text, self.decimal)
-    if v is not None: return v
-    if asked: raise _no_number(self, name, bad)
+    if not asked and name in _LABELS: return text.to_pandas()
+    v = _trim(text)
+    numbers = _to_numbers(v, self.decimal)
+    if numbers is not None: return _to_series(numbers) if asked or not _are_codes(v, numbers) else text.to_pandas()
+    if (truth := _to_bools(v)) is not None: return _to_series(truth)
+    if asked: raise _no_number(self, name)
     return text.to_pandas()
 
 # %% ../../nbs/api/data/02_csv.ipynb #vbf3fc3b
