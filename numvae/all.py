@@ -14,6 +14,7 @@ from . import numerai
 from .core import InputError
 from .data.schema import Schema
 from .data.table import *
+from .data.csv import *
 from .data.files import *
 from .data.loader import *
 from .data.cache import *

@@ -69,6 +69,7 @@ def main_parser()->argparse.ArgumentParser:
 # %% ../nbs/api/11_cli.ipynb #c021
 _as_options = {  # arguments that a message may speak of
     'valid=None': '--valid none', 'features=[...]': '--features NAME,NAME,...', "device='cpu'": '--device cpu',
+    'levels=None': '--levels none', 'sep=': '--sep ', 'decimal=': '--decimal ',
     'valid=': '--valid ', 'purge=': '--purge ', 'without resume': 'without --resume',
     "ray='local'": '--ray local', "ray=": '--ray '}
 
@@ -156,6 +157,9 @@ def train(
     # small, medium, ... of the features.json beside the data, or names with commas between;
     # default: all
     features:str|None=None,
+    levels:str|None=None,       # 5, none for continuous columns, or auto; default auto: by the values
+    sep:str|None=None,          # delimiter of a CSV file, tab for the tab; default: found in the file
+    decimal:str|None=None,      # its decimal sign, "." or ","; default: found in the file
     eras:str|None=None,         # a data_type such as train, or eras such as 1-100 or 1,2,7-9; default: all
     valid:str|None=None,        # validation: share of the last eras, their number, a list, or none; default .2
     purge:int|None=None,        # eras left out beside validation; default 8, or 16 with 60-day targets
@@ -184,11 +188,13 @@ def score(
     ray:str|None=None,
     workers:int|None=None, # of Ray; default: as many as have room
     resume:bool=False,     # go on with a folder: files already in OUT are kept
+    sep:str|None=None,     # delimiter of a CSV file, tab for the tab; default: found in the file
+    decimal:str|None=None, # its decimal sign, "." or ","; default: found in the file
     device:str|None=None,  # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Score every row: how odd it is, higher is odder; show the most abnormal eras and rows"
     from numvae.app.folders import score_path
-    score_path(model, data, out, method, device, p_values, ray=ray, workers=workers, resume=resume)
+    score_path(model, data, out, method, device, p_values, sep, decimal, ray=ray, workers=workers, resume=resume)
 
 # %% ../nbs/api/11_cli.ipynb #c009
 @command
@@ -205,11 +211,13 @@ def denoise(
     ray:str|None=None,
     workers:int|None=None, # of Ray; default: as many as have room
     resume:bool=False,     # go on with a folder: files already in OUT are kept
+    sep:str|None=None,     # delimiter of a CSV file, tab for the tab; default: found in the file
+    decimal:str|None=None, # its decimal sign, "." or ","; default: found in the file
     device:str|None=None,  # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Replace each feature by what the model expects of it"
     from numvae.app.folders import denoise_path
-    denoise_path(model, data, out, expected, noise, device, ray=ray, workers=workers, resume=resume)
+    denoise_path(model, data, out, expected, noise, device, sep, decimal, ray=ray, workers=workers, resume=resume)
 
 # %% ../nbs/api/11_cli.ipynb #c010
 @command
@@ -237,11 +245,13 @@ def report(
     model:str,            # folder of a saved model
     data:str,             # parquet or CSV file with the model's features
     out:str,              # HTML file
+    sep:str|None=None,    # delimiter of a CSV file, tab for the tab; default: found in the file
+    decimal:str|None=None, # its decimal sign, "." or ","; default: found in the file
     device:str|None=None, # cpu, cuda, ...; default: the GPU if there is one
 ):
     "Write one HTML page: scores, latents, learning curves, abnormal rows and eras, synthetic beside real"
     from numvae.app.files import report_file
-    report_file(model, data, out, device)
+    report_file(model, data, out, device, sep, decimal)
 
 # %% ../nbs/api/11_cli.ipynb #c012
 @command

@@ -13,7 +13,7 @@ from ..data.schema import find_features
 from ..data.files import open_parquet
 from ..train.learner import VAELearner
 from ..train.passes import with_progress
-from ..export import read_model_config, load_vae
+from ..export import load_vae, read_model_config, saved_features
 
 import glob, hashlib, json, logging, math, os, platform, shutil, sys, uuid, warnings
 from contextlib import contextmanager
@@ -311,7 +311,7 @@ def _in_folder(model, job, items, out, resume, kwargs, **about):
 # %% ../../nbs/api/app/02_batch.ipynb #n011
 def _check_files(model, files):
     "Each file can be opened and has the model's features"
-    features = read_model_config(Path(model))['table']['features']
+    features = saved_features(read_model_config(Path(model)))
     for f in files:
         try:
             names = open_parquet(f).schema_arrow.names

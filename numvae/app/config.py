@@ -16,7 +16,7 @@ import yaml
 # %% ../../nbs/api/app/00_config.ipynb #c006
 KEYS = dict(
     model_params=dict(name=str, in_channels=int, latent_dim=int, hidden_dims=list),
-    data_params=dict(data_path=str, train_batch_size=int, val_batch_size=int,
+    data_params=dict(data_path=str, train_batch_size=int, val_batch_size=int, levels=str, sep=str, decimal=str,
                      num_workers=None, patch_size=None, pin_memory=None),
     exp_params=dict(LR=float, weight_decay=float, scheduler_gamma=float, kld_weight=float,
                     manual_seed=int, retain_first_backpass=None),

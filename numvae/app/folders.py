@@ -12,8 +12,8 @@ from ..core import InputError
 from ..data.stream import ParquetOut, n_rows
 from ..denoise.denoise import check_denoise
 from ..export import load_vae
-from .files import check_method, check_out_folder, denoise_file, parse_conditions, sample_file, score_file
-from .files import show_progress
+from .files import check_method, check_out_folder, csv_options, denoise_file, parse_conditions
+from .files import sample_file, score_file, show_progress
 from .batch import over_folder, sample_parts
 
 import os
@@ -125,11 +125,14 @@ def score_path(
     method:str='combined', # one of the score methods
     device:str|None=None,  # default: the GPU if there is one
     p_values:bool=False,   # columns p_value and q_value too
+    sep:str|None=None,     # delimiter of a CSV file; default: found in the file
+    decimal:str|None=None, # its decimal sign; default: found in the file
     **kwargs,              # for score_folder: resume, ray, workers, gpus, cpus
 ):                         # scores of a file, or the files of a folder
     "Score a file or a folder; `InputError` for what can't be scored"
-    if is_folder(data, kwargs): return score_folder(model, data, out, method, device, p_values=p_values, **kwargs)
-    return score_file(model, data, out, method, device, p_values=p_values)
+    if not is_folder(data, kwargs): return score_file(model, data, out, method, device, 5, p_values, sep, decimal)
+    csv_options(data, sep, decimal)
+    return score_folder(model, data, out, method, device, p_values=p_values, **kwargs)
 
 # %% ../../nbs/api/app/03_folders.ipynb #c015
 def denoise_path(
@@ -139,10 +142,13 @@ def denoise_path(
     expected:bool=False,   # expected values as floats instead of levels
     noise:float|None=None, # noise in the data, as denoise takes it
     device:str|None=None,  # default: the GPU if there is one
+    sep:str|None=None,     # delimiter of a CSV file; default: found in the file
+    decimal:str|None=None, # its decimal sign; default: found in the file
     **kwargs,              # for over_folder: resume, ray, workers, gpus, cpus
 ):                         # path of the file, or the files of a folder
     "Clean the features of a file, or of each file of a folder; `InputError` for what can't be cleaned"
-    if not is_folder(data, kwargs): return denoise_file(model, data, out, expected, noise, device)
+    if not is_folder(data, kwargs): return denoise_file(model, data, out, expected, noise, device, sep, decimal)
+    csv_options(data, sep, decimal)
     out, learn = _results_folder(out), load_vae(model, device='cpu')
     check_denoise(learn.loss_func.likelihood, noise, None, None)
     with show_progress(learn):

@@ -10,7 +10,8 @@ from ..core import InputError, path_beside, remove_path
 
 from .schema import Schema, find_features, column_names
 from .table import MissingFeatures, Table, check_rows
-from .files import is_csv, is_path, open_parquet, read_csv, wrap_read_errors
+from .csv import is_csv, is_path, read_csv
+from .files import open_parquet, wrap_read_errors
 
 import json, os, tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,8 @@ class Piece:
 
 # %% ../../nbs/api/data/05_stream.ipynb #a272e9ab
 def _as_before(new, old): # Series
-    "A column in the old one's dtype if that is a category that knows all its values"
+    "Values by place, in the old column's dtype if that is a category that knows them all"
+    new = new.set_axis(old.index)
     category = isinstance(old.dtype, pd.CategoricalDtype) and new.isin(old.cat.categories).all()
     return new.astype(old.dtype) if category else new
 
@@ -68,6 +70,7 @@ def _replace_arrow(table, new):
     for c in new:
         i, values = t.schema.get_field_index(c), pa.array(new[c], from_pandas=True)
         old = t.schema.field(i).type
+        if pa.types.is_dictionary(old): old = old.value_type
         same_kind = pa.types.is_integer(values.type) == pa.types.is_integer(old)
         t = t.set_column(i, c, values.cast(old) if same_kind else values)
     return _retype(t, table.schema)
@@ -130,6 +133,7 @@ def _frame_index(frame, at):
     if isinstance(frame, pd.DataFrame): return frame.index
     saved = (frame.schema.pandas_metadata or {}).get('index_columns', [])
     columns = [c for c in saved if isinstance(c, str)]
+    if 'id' in frame.schema.names and 'id' not in columns: columns = ['id']
     if columns: return _column_index(frame, columns)
     count = next((c for c in saved if isinstance(c, dict)), dict(start=0, step=1, name=None))
     return _counted_index(count, at, len(frame))
@@ -195,7 +199,7 @@ def _check_hashes(h):
 # %% ../../nbs/api/data/05_stream.ipynb #e4509101
 def _known(data, schema):
     "A path, DataFrame or `Table`; an array becomes a DataFrame with the schema's columns"
-    if is_csv(data): return read_csv(data)
+    if is_csv(data): return read_csv(data, schema.features)
     if is_path(data) or isinstance(data, (pd.DataFrame, Table)): return data
     x = np.asarray(data)
     if x.ndim == 2 and x.shape[1] == len(schema): return pd.DataFrame(x, columns=schema.features)
@@ -245,6 +249,9 @@ class ParquetOut:
         self.out, self.tmp = Path(out), path_beside(out)
         self.writer, self.pending = None, None
         self.thread = ThreadPoolExecutor(1)
+        if is_csv(out):
+            raise InputError(f'{out}: results are written as parquet, so give a name in .parquet, '
+                             'or leave out= away and write the DataFrame with write_csv')
         if self.out.is_dir() or not self.out.parent.is_dir() or not os.access(self.out.parent, os.W_OK):
             raise InputError(f"can't write {self.out}: its folder must exist and be writable, "
                              "and the name must not be a folder's")
