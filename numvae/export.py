@@ -115,7 +115,7 @@ def _sha256(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 def save_vae(self:VAELearner,
     folder, # made if it does not exist; an earlier model in it is replaced
 )->Path:
-    "Save model, loss, columns and fitted scores to a folder; `InputError` for weights not finite, or where it can't be written"
+    "Save model, loss, columns and fitted scores to a folder; `InputError` where that can't be"
     check_weights(self.model)
     folder = Path(folder)
     try: folder.mkdir(parents=True, exist_ok=True)
