@@ -88,7 +88,7 @@ def _blocks(x, rows): # tensor, or blocks of it
     "Blocks of so many rows"
     for part in [x] if isinstance(x, torch.Tensor) else x: yield from part.split(rows)
 
-def _moments(x, rows=2**16):
+def _moments(x, rows=2**13):
     "Mean and standard deviation, smallest and largest value of each column, and whether all are whole; NaN left out"
     n = total = squares = start = None
     for part in _blocks(x, rows):
