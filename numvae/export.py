@@ -12,7 +12,7 @@ from .data.conditions import Codes
 from .data.loader import empty_dls, get_device
 from .nn.networks import AE, VAE, VAEConfig
 from .nn.likelihoods import get_likelihood, likelihoods
-from .nn.loss import VAELoss
+from .nn.loss import VAELoss, check_weights
 from .train.learner import VAELearner
 from .anomaly.methods import Fitted, score_methods
 from .anomaly.scores import fitted_scorer
@@ -35,7 +35,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_model, load_model, save_file, load_file
 
 # %% ../nbs/api/10_export.ipynb #9d7d6166
-FORMAT = 1  # of config.json; raised when older versions could not read it
+FORMAT = 2  # of config.json; raised when older versions could not read it
 _models = {c.__name__: c for c in (VAE, AE)}
 
 def _likelihood_dict(loss):
@@ -127,7 +127,8 @@ def _sha256(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 def save_vae(self:VAELearner,
     folder, # made if it does not exist; an earlier model in it is replaced
 )->Path:
-    "Save model, loss, columns and fitted scores to a folder; `InputError` where it can't be written"
+    "Save model, loss, columns and fitted scores to a folder; `InputError` where that can't be"
+    check_weights(self.model)
     folder = Path(folder)
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise InputError(f"can't write the folder {folder}: {e.strerror}") from None

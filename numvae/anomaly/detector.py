@@ -16,6 +16,7 @@ from ..train.learner import vae_learner
 from .methods import score_methods
 from . import scores  # noqa: F401  gives the learner `anomaly_scores`
 
+import warnings
 from functools import partial
 import numpy as np, torch
 from fastcore.all import patch, store_attr
@@ -24,7 +25,7 @@ from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import KFold
-from sklearn.utils import check_random_state
+from sklearn.utils import ClassifierTags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #fe51e1b1
@@ -105,19 +106,23 @@ class VAEDetector(BaseEstimator):
         device=None,        # default: the GPU if there is one
     ): store_attr()
 
+    classes_ = np.array([0, 1]) # ordinary, abnormal
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.estimator_type = 'classifier'
+        tags.classifier_tags = ClassifierTags(poor_score=True, multi_class=False)
         tags.input_tags.allow_nan = True
         return tags
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #3044c14b
 @patch
 def _rows(self:VAEDetector, X, reset):
-    "Valid rows as float32; with `reset` they define the columns"
+    "Valid rows; with `reset` they define the columns"
     least = 2 if reset else 1
     X = validate_data(self, X, reset=reset, dtype='float64', ensure_all_finite='allow-nan', ensure_min_samples=least)
     if np.isinf(X).any(): raise InputError('Input X contains infinity: replace it, or make it NaN for missing')
-    return X.astype('float32')
+    return X
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #cd57c16e
 @patch
@@ -133,11 +138,13 @@ def _check_params(self:VAEDetector):
 @patch
 def fit(self:VAEDetector,
     X,      # [rows, features], NaN where missing
-    y=None, # not used
+    y=None, # not used; 1 for abnormal rows and 0 for others in scorers
 )->VAEDetector:
     "Train on rows that are all or mostly ordinary; `InputError` for rows or parameters that can't be used"
     self._check_params()
     X = self._rows(X, True)
+    if y is not None and set(np.asarray(y).ravel().tolist()) == {-1, 1}:
+        warnings.warn('y holds -1 and 1: here 1 is abnormal and 0 ordinary, so that roc_auc would be upside down')
     rng = check_random_state(self.random_state)
     table = Table.from_numpy(X, levels=None)
     seeds = rng.randint(2**31-1, size=self.n_estimators+1)

@@ -8,9 +8,10 @@ __all__ = ['score_methods', 'Method', 'Elbo', 'Recon', 'KLD', 'IWAE', 'ReconProb
 
 # %% ../../nbs/api/anomaly/00_methods.ipynb #238b0004
 from ..core import InputError
+from ..nn.networks import ROUNDING
 
 
-import math
+import math, warnings
 from functools import partial
 import numpy as np, torch
 from fastcore.all import patch, store_attr
@@ -74,7 +75,7 @@ def _column_scale(z):
     n = np.maximum((~np.isnan(z)).sum(0), 1)
     mean = np.nansum(z, 0)/n
     s = np.sqrt(np.nansum((z - mean)**2, 0)/n)
-    s = np.where(s > np.maximum(1e-6*np.abs(mean), 1e-9*np.median(s)), s, 1.)
+    s = np.where(s > ROUNDING*np.abs(mean), s, np.where(mean == 0, 1., np.abs(mean)))
     return dict(mean=mean, scale=np.where(np.isnan(z).all(0), np.inf, s))
 
 # %% ../../nbs/api/anomaly/00_methods.ipynb #a7d9cba2
@@ -186,17 +187,24 @@ class SquaredNorm(Fitted):
 
 # %% ../../nbs/api/anomaly/00_methods.ipynb #e14a6bb2
 class PCAError(Mahalanobis):
-    "Squared error of the standardised row's reconstruction by principal components, as many as the model has latents"
-    def inputs(self, v):
-        self.n = v.mu.shape[1]
-        return v.row
+    "Squared error of the standardised row's reconstruction by components that explain most of the variance"
+    def __init__(self,
+        share:float=.8, # of the variance that the components explain, 0 to 1
+    ):
+        super().__init__()
+        self.share = share
+
+    def inputs(self, v): return v.row
 
     def fit(self, z):
         self.state = _column_scale(z)
         u = self.standardise(z)
-        c = PCA(min(self.n, *u.shape), random_state=0).fit(u).components_
+        c = PCA(self.share).fit(u).components_[:u.shape[1]-1] if u.any() else u[:0]
         self.state['whiten'] = (np.eye(u.shape[1]) - c.T @ c).astype('float32')  # takes away what they explain
-        return np.square(u @ self.state['whiten']).sum(1)
+        s = np.square(u @ self.state['whiten']).sum(1)
+        if s.max() < 1e-9: warnings.warn("the score 'pca' of rows like the training rows is rounding error: "
+                                         'their columns are constant or repeat one another')
+        return s
 
 # %% ../../nbs/api/anomaly/00_methods.ipynb #0e2eca35
 class Tail:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from numbers import Real
 
+import warnings
 import numpy as np, pandas as pd, pyarrow as pa, torch
 from fastcore.all import patch
 
@@ -176,6 +177,16 @@ def _grid(cols, dtypes): # arrays and dtype names of the columns
     return 1. if grid and all_integers(schema) and all(_on_grid(c, 1.) for c in cols) else grid
 
 # %% ../../nbs/api/data/00_schema.ipynb #c1cddc12
+def _check_precision(name, v):
+    "`InputError` for a column too small for float32, and a warning of one whose variation float32 would round away"
+    if v.dtype == 'float32' or not len(v := v[np.isfinite(v)].astype('float64')): return
+    size = np.abs(v).max()
+    if 0 < size < np.finfo('float32').tiny:
+        raise InputError(f"column '{name}': values up to {size:.1g} are too small for float32: rescale the column")
+    if np.ptp(v) > 1e-4*size or not 1e-13*size < v.std() < 1e-6*size: return
+    warnings.warn(f"column '{name}' varies by {v.std():.2g} around {v.mean():.6g}, which float32 can't tell apart, and "
+                  'counts as constant: subtract its mean first')
+
 def infer_schema(
     frame,         # DataFrame or Arrow table with the first rows
     features:list|None=None, # column names; default: those called feature...
@@ -187,6 +198,7 @@ def infer_schema(
     cols, dtypes = [numeric_column(frame, f) for f in features], dtype_names(frame, features)
     grid = _grid(cols, dtypes)
     if levels == 'auto': levels = LEVELS if grid else None
+    for f,c in zip(features, cols) if not levels else (): _check_precision(f, c)
     return Schema(features, levels, (grid or 1.) if levels else 1., dtypes)
 
 # %% ../../nbs/api/data/00_schema.ipynb #cd9b473a
@@ -229,7 +241,7 @@ def _to_levels(v, step):
     return np.where(np.isnan(w) | ~ok, -1, r).astype('int8'), ~ok
 
 def _to_floats(v):
-    "Values as float32 and where they are infinite (too large counts)"
+    "Values as float32, and where they are infinite or too large for it"
     with np.errstate(over='ignore'): v = v.astype('float32')
     return v, np.isinf(v)
 
@@ -244,8 +256,12 @@ def encode_column(self:Schema,
     raw = numeric_column(frame, name)
     v, bad = _to_levels(raw, self.step) if self.levels else _to_floats(raw)
     if not bad.any(): return v
-    if np.isinf(raw[bad].astype('float64')).any() or not self.levels:
-        _raise_bad_value(frame, name, raw, bad, 'is infinite: replace it by a number or by a missing value', at)
+    infinite = np.isinf(raw.astype('float64'))
+    if infinite.any():
+        _raise_bad_value(frame, name, raw, infinite, 'is infinite: replace it by a number or by a missing value', at)
+    if not self.levels:
+        why = 'is too large for float32, which ends at 3.4e38: rescale the column, say to thousands or millions'
+        _raise_bad_value(frame, name, raw, bad, why, at)
     wanted = '0..4' if self.step == 1 else '0, .25, .5, .75, 1'
     why = f'is not one of the levels {wanted}: correct it, or read a continuous table with levels=None'
     _raise_bad_value(frame, name, raw, bad, why, at, OffGrid)

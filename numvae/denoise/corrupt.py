@@ -10,6 +10,7 @@ from ..data.table import missing
 from ..core import InputError
 
 from ..nn.likelihoods import Levels
+from ..nn.loss import has_diverged
 from ..train.learner import VAELearner, vae_learner
 from .denoise import Cleaned
 
@@ -110,7 +111,7 @@ def after_fit(self:Corrupt):
     self.eras_of, self.eras = None, None
     lik = self.learn.loss_func.likelihood
     ds = self.learn.judged_rows()
-    if lik.noise is None or hasattr(self.learn, 'lr_finder') or not len(ds): return
+    if lik.noise is None or hasattr(self.learn, 'lr_finder') or not len(ds) or has_diverged(self.model): return
     noises = [1., self.swap] if isinstance(lik, Levels) else [math.inf, self.sigma or type(lik).noise]
     x, noisy = _corrupted_rows(self, ds)
     lik.noise = min(noises, key=lambda o: _squared_error(self.learn, x, noisy, o))

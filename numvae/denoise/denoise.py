@@ -48,7 +48,7 @@ def extract(self:Cleaned,
     "The expected clean rows"
     noise = v.lik.noise if self.noise is None else self.noise
     n = _n_draws(v, noise, self.passes)
-    mean = sum(v.lik.clean(p, v.x, noise) for p in _decode_draws(v, n))/n
+    mean = v.lik.bounded(sum(v.lik.clean(p, v.x, noise) for p in _decode_draws(v, n))/n)
     if self.unlikely is None: return mean
     likely = v.lik.tail_probability(v.params, v.x) >= self.unlikely
     return mean.masked_fill(~missing(v.x) & likely, math.nan)
@@ -64,14 +64,14 @@ def _source_columns(piece, names):
 def replace_features(
     piece,               # of the data, as numvae.data.stream cuts it
     mean,                # [rows, features] expected rows in the tensor's units; NaN: as it is
-    expected:bool=False, # expected values as floats instead of levels
+    lik,                 # the likelihood, which knows what values the columns had in training
+    expected:bool=False, # expected values as floats instead of values that the columns can have
 ): # the piece's DataFrame or Arrow table
     "What a piece of the data was cut from, with its features replaced by the expected rows"
-    levels, kept = piece.schema.levels, mean.isnan()
-    mean = torch.where(kept, torch.from_numpy(piece.x).float(), mean)
-    if levels and not expected: mean = mean.round().clamp(0, levels-1).to(torch.int8)
-    new = piece.decode(mean, 'float32' if expected else None)
-    if kept.any() and not levels: new = new.where(~kept.numpy(), _source_columns(piece, list(new)))
+    kept, x = mean.isnan(), torch.from_numpy(piece.x)
+    new = torch.where(kept, x.float(), mean) if expected else torch.where(kept, x, lik.nearest_value(mean))
+    new = piece.decode(new, 'float32' if expected else None)
+    if kept.any() and not piece.schema.levels: new = new.where(~kept.numpy(), _source_columns(piece, list(new)))
     return piece.replace(new)
 
 # %% ../../nbs/api/denoise/00_denoise.ipynb #f8d85917
@@ -103,7 +103,7 @@ def check_denoise(
 def denoise(self:VAELearner,
     data,                      # DataFrame, Table, array, or path of a parquet or CSV file
     out:str|Path|None=None,    # parquet file to write, in a stream; its path is then returned
-    expected:bool=False,       # expected values as floats instead of levels
+    expected:bool=False,       # expected values as floats, not rounded to what the columns can hold
     noise:float|None=None,     # levels: fraction of entries replaced, default .1; else standard deviation, default .5
     absent:bool=True,          # a feature that is all middle level in an era is missing there
     passes:int|None=None,      # draws of the latents; 1: at their mean; default 8, or 1 where they change nothing
@@ -111,5 +111,5 @@ def denoise(self:VAELearner,
 )->pd.DataFrame|Path: # same columns, index and dtypes as the data
     "The data with its features cleaned; `InputError` for data the model can't take"
     check_denoise(self.loss_func.likelihood, noise, passes, unlikely)
-    frame = lambda piece, mean: replace_features(piece, mean, expected)
+    frame = lambda piece, mean: replace_features(piece, mean, self.loss_func.likelihood, expected)
     return self.stream(data, Cleaned(noise, passes, unlikely), frame, out, absent)

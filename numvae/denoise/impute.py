@@ -82,7 +82,7 @@ class Filled(Collect):
     def extract(self, v):
         holes = missing(v.x)
         if not holes.any(): return torch.full_like(v.x, math.nan, dtype=torch.float)
-        return v.lik.mean(_most_probable(v, self.steps)).masked_fill(~holes, math.nan)
+        return v.lik.bounded(v.lik.mean(_most_probable(v, self.steps))).masked_fill(~holes, math.nan)
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #b0b87493
 @patch
@@ -90,10 +90,10 @@ def impute(self:VAELearner,
     data,                   # as for denoise
     out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
     steps:int|None=None,    # of ascent to the latents; 0: the encoder's; default 40 (Newton's), or 100 for levels
-    expected:bool=False,    # expected values as floats instead of levels
+    expected:bool=False,    # expected values as floats, not rounded to what the columns can hold
     absent:bool=True,       # a feature that is all middle level in an era is missing there
 )->pd.DataFrame|Path: # same columns, index and dtypes as the data
     "The data with its missing entries filled and all others as they were; `InputError` for a negative `steps`"
     if steps is not None and steps < 0: raise InputError(f'steps={steps} must not be negative')
-    frame = lambda piece, mean: replace_features(piece, mean, expected)
+    frame = lambda piece, mean: replace_features(piece, mean, self.loss_func.likelihood, expected)
     return self.stream(data, Filled(steps), frame, out, absent)

@@ -9,6 +9,7 @@ __all__ = ['InferenceLinear', 'ScaledRows', 'FoldedScaler', 'inference_copy', 'i
 from ..data.table import no_missing, missing
 from ..nn.networks import AE, VAE
 from ..nn.likelihoods import MSE
+from ..nn.loss import check_weights
 from .kernels import Scaling, product
 from .step import has_hooks
 
@@ -94,7 +95,8 @@ def _fold_scaling(lin, scaling, n): # a layer whose first `n` inputs are feature
 def inference_copy(
     model, # `VAE` or `AE`; another model comes back as it is
 )->nn.Module:
-    "A copy in evaluation mode, its norms and its scaling folded into the layers"
+    "A copy in evaluation mode, its norms and its scaling folded into the layers; `InputError` for weights not finite"
+    check_weights(model)
     if type(model) not in (VAE, AE) or any(map(has_hooks, model.modules())): return model
     m = copy.deepcopy(model).eval()
     m.scaler = FoldedScaler(Scaling(model.scaler))

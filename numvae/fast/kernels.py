@@ -54,7 +54,8 @@ class Scaling:
         store_attr()
         self.factor = 1/scaler.scale
         self.shift = scaler.shift*self.factor
-        self.left = bool(self.shift.abs().amax() < 8)  # whether it is left to the layer
+        near = self.shift.abs().amax() < 8 and scaler.scale.amax() < 1e15 and scaler.scale.amin() > 1e-15
+        self.left = bool(near)  # whether it is left to the layer, which multiplies the rows as they are
         self.fill = scaler.fill*scaler.scale + scaler.shift
 
 # %% ../../nbs/api/fast/00_kernels.ipynb #cf3f9d7b

@@ -48,7 +48,6 @@ def scaled(self:Likelihood,
     "The rows in the units of the decoder, 0 or the scaler's fill where missing"
     return x.float().masked_fill(missing(x), 0.) if self.scaler is None else self.scaler(x)
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #cdb0bdde
 @patch
 def unscaled(self:Likelihood,
     y, # [rows, features] scaled
@@ -56,6 +55,32 @@ def unscaled(self:Likelihood,
     "Rows in the table's units; of levels, no lower than the lowest and no higher than the highest"
     if self.scaler is not None: y = self.scaler.inverse(y)
     return y.clamp(0, self.levels-1) if self.levels else y
+
+# %% ../../nbs/api/nn/01_likelihoods.ipynb #9f0ce59a
+@patch
+def bounded(self:Likelihood,
+    y, # [rows, features] expected values in the table's units
+)->torch.Tensor: # [rows, features]
+    "No lower than the lowest and no higher than the highest value of the column in training"
+    s = self.scaler
+    return y if s is None else y.clamp(s.low.to(y.device), s.high.to(y.device))
+
+@patch
+def seen_levels(self:Likelihood)->torch.Tensor|None: # [features, levels] bool; None: all of them
+    "Which levels each column had in training"
+    if self.scaler is None: return None
+    seen = (self.scaler.seen[:, None] >> torch.arange(self.levels, device=self.scaler.seen.device)) & 1 > 0
+    return None if seen.all() else seen
+
+@patch
+def nearest_value(self:Likelihood,
+    y, # [rows, features] in the table's units
+)->torch.Tensor: # [rows, features] int8 levels or floats
+    "The values nearest to `y` of those that the columns can have"
+    if not self.levels: return y if self.scaler is None else self.bounded(self.scaler.rounded(y))
+    if (seen := self.seen_levels()) is None: return y.round().clamp(0, self.levels-1).to(torch.int8)
+    gaps = [(y.float() - l).abs().masked_fill(~had, math.inf) for l,had in enumerate(seen.to(y.device).unbind(1))]
+    return torch.stack(gaps).argmin(0).to(torch.int8)
 
 # %% ../../nbs/api/nn/01_likelihoods.ipynb #a76c9a57
 @patch
@@ -139,7 +164,6 @@ def distance(self:Gaussian,
     "How far from its expected value each entry lies"
     return self.error(params, x).abs()/self.var.sqrt()
 
-# %% ../../nbs/api/nn/01_likelihoods.ipynb #afb2633d
 @patch
 def tail_probability(self:Gaussian,
     params, # [rows, features] decoder outputs
@@ -214,11 +238,15 @@ class Levels(Likelihood):
             raise InputError(f"likelihood='{type(self).__name__.lower()}' is for tables of levels: "
                              "use 'gaussian' for continuous columns")
 
+    def seen_log_probs(self, params): # [rows, features, levels] among the levels seen in training
+        p, seen = self.log_probs(params), self.seen_levels()
+        return p if seen is None else p.masked_fill(~seen, -math.inf).log_softmax(-1)
+
     def mean(self, params): # [rows, features] expected level
-        return self.log_probs(params).exp() @ torch.arange(self.levels, device=params.device).float()
+        return self.seen_log_probs(params).exp() @ torch.arange(self.levels, device=params.device).float()
 
     def clean(self, params, x, noise): # noise: fraction of entries replaced by a level drawn at random
-        return _posterior_mean(self.log_probs(params), x, noise, self.levels)
+        return _posterior_mean(self.seen_log_probs(params), x, noise, self.levels)
 
 # %% ../../nbs/api/nn/01_likelihoods.ipynb #0fd3a680
 class Categorical(Levels):
@@ -237,7 +265,8 @@ class Categorical(Levels):
 
     def sample(self, params, generator=None): # the largest of logits plus Gumbel noise is a draw
         u = torch.rand(params.shape, generator=generator).clamp(1e-20).to(params.device)
-        return (params.float() - (-u.log()).log()).argmax(-1).to(torch.int8)
+        seen, scores = self.seen_levels(), params.float() - (-u.log()).log()
+        return (scores if seen is None else scores.masked_fill(~seen, -math.inf)).argmax(-1).to(torch.int8)
 
 # %% ../../nbs/api/nn/01_likelihoods.ipynb #dd823401
 def _log_diff_sigmoid(a, b):
@@ -268,7 +297,8 @@ class Ordinal(Levels):
 
     def sample(self, params, generator=None): # [rows, features] int8
         u = torch.rand(params.shape, generator=generator).to(params.device)
-        return (u[..., None] > self.log_probs(params).exp().cumsum(-1)[..., :-1]).sum(-1).to(torch.int8)
+        at_most = self.seen_log_probs(params).exp().cumsum(-1)[..., :-1]
+        return self.nearest_value((u[..., None] > at_most).sum(-1))  # rounding may lead beside a level seen
 
 # %% ../../nbs/api/nn/01_likelihoods.ipynb #ce9ced48
 @patch(as_prop=True)

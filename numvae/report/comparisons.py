@@ -108,6 +108,7 @@ def _centred(df, max_rows=50_000):
 def _correlations(df):
     "Pearson correlations [features, features], missing entries left out pair by pair; NaN for a constant feature"
     x, m = _centred(df)
+    x = x/np.maximum(np.abs(x).max(0), np.finfo('float32').tiny)  # units don't count
     n = np.maximum(m.T@m, 1)
     mean = x.T@m/n
     cov, var = x.T@x/n - mean*mean.T, (x**2).T@m/n - mean**2

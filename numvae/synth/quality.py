@@ -28,6 +28,11 @@ def _ks_distance(a, b):
     at_most = lambda v: np.searchsorted(v, grid, 'right')/len(v)
     return np.abs(at_most(a) - at_most(b)).max()
 
+def _variation_distance(a, b, values):
+    "Total variation distance between the frequencies of `values` in each column of two tables"
+    frequencies = lambda x: np.stack([(x == v).sum(0) for v in values])/np.maximum((~np.isnan(x)).sum(0), 1)
+    return np.abs(frequencies(a) - frequencies(b)).sum(0)/2
+
 # %% ../../nbs/api/synth/02_quality.ipynb #c005
 def shapes(
     real, # [rows, features] float array, NaN where missing
@@ -35,9 +40,9 @@ def shapes(
 )->np.ndarray: # [features], 0..1
     "How alike each column's distribution is: 1 less the total variation or the Kolmogorov-Smirnov distance"
     vals = _level_values(real, fake)
-    if vals is None: return np.array([1 - _ks_distance(a, b) for a,b in zip(real.T, fake.T)])
-    frequencies = lambda x: np.stack([(x == v).sum(0) for v in vals])/np.maximum((~np.isnan(x)).sum(0), 1)
-    return 1 - np.abs(frequencies(real) - frequencies(fake)).sum(0)/2
+    if vals is not None: return 1 - _variation_distance(real, fake, vals)
+    if real.shape[1] > 1: return np.concatenate([shapes(real[:, [i]], fake[:, [i]]) for i in range(real.shape[1])])
+    return 1 - np.array([_ks_distance(real[:, 0], fake[:, 0])])
 
 # %% ../../nbs/api/synth/02_quality.ipynb #c008
 def correlations(
@@ -47,7 +52,8 @@ def correlations(
     seen = ~np.isnan(x)
     n = np.maximum(seen.sum(0), 1)
     mean = np.where(seen, x, 0).sum(0, dtype='float64')/n
-    z = np.where(seen, x - mean.astype(x.dtype), 0).astype('float32')
+    z = np.where(seen, x - mean.astype(x.dtype), 0)
+    z = (z/np.maximum(np.abs(z).max(0), np.finfo('float32').tiny)).astype('float32')  # units don't count
     c = z.T @ z
     d = np.sqrt(np.maximum(np.diag(c), 1e-9))
     return c/np.outer(d, d)
@@ -115,7 +121,8 @@ def usefulness(
 # %% ../../nbs/api/synth/02_quality.ipynb #c016
 def _standardized(tables):
     "Tables in the units of the first, a missing entry at its mean"
-    mean, std = np.nanmean(tables[0], 0), np.maximum(np.nanstd(tables[0], 0), 1e-9)
+    mean, std = np.nanmean(tables[0], 0, dtype='float64'), np.nanstd(tables[0], 0, dtype='float64')
+    std = np.where(std > 1e-6*np.abs(mean), std, np.where(mean == 0, 1., np.abs(mean)))  # as a model's scaler
     return [np.nan_to_num((x - mean)/std).astype('float32') for x in tables]
 
 def closer_to_train(

@@ -10,6 +10,7 @@ from ..core import InputError
 
 from ..data.stream import ParquetOut
 from ..nn.networks import VAE
+from ..nn.loss import check_weights
 from ..train.callbacks import preserve_state
 from ..train.learner import VAELearner
 from .priors import priors
@@ -37,11 +38,11 @@ def _block_rows(model, entries=2**22):
 @torch.no_grad()
 def _draw(learn, n, g, prior, codes=None):
     "`n` rows in the tensor's units, [n, features]"
-    model, lik, schema = learn.model, learn.loss_func.likelihood, learn.schema
+    model, lik = learn.model, learn.loss_func.likelihood
     z, device = _draw_latents(learn, n, g, prior), next(model.parameters()).device
     cond_emb = None if codes is None else torch.from_numpy(codes).to(device)
-    with preserve_state(learn): x = lik.sample(model.decode(z.to(device), cond_emb), generator=g).cpu()
-    return x.round().clamp(0, schema.levels-1).to(torch.int8) if schema.levels else x
+    with preserve_state(learn): x = lik.sample(model.decode(z.to(device), cond_emb), generator=g)
+    return lik.nearest_value(x).cpu()
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c012
 def _with_conditions(df, codes, k): # `Codes`; those of the rows, [rows or more, conditions]
@@ -66,6 +67,7 @@ def _draws(learn, n, seed, prior, cond=None):
 # %% ../../nbs/api/synth/01_sample.ipynb #c013
 def _check_sample(learn, n, prior, cond):
     "`InputError` for what can't be drawn"
+    check_weights(learn.model)
     if not isinstance(n, Integral) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
     if not isinstance(learn.model, VAE):
         raise InputError(f'a {type(learn.model).__name__} has no prior to draw from: train a VAE')
@@ -98,8 +100,10 @@ def sample(self:VAELearner,
 def _expected(learn, z):
     "Expected rows at latents [rows, latent_dim], in the source's units"
     device = next(learn.model.parameters()).device
-    with preserve_state(learn): x = learn.loss_func.likelihood.mean(learn.model.decode(z.to(device).float())).cpu()
-    return learn.schema.decode(x, pd.RangeIndex(len(z)), 'float32')
+    check_weights(learn.model)
+    lik = learn.loss_func.likelihood
+    with preserve_state(learn): x = lik.bounded(lik.mean(learn.model.decode(z.to(device).float())))
+    return learn.schema.decode(x.cpu(), pd.RangeIndex(len(z)), 'float32')
 
 @patch
 def interpolate(self:VAELearner,

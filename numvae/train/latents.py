@@ -58,8 +58,8 @@ def _marginal_gain(learn, x):
     levels, lik = learn.schema.levels, learn.loss_func.likelihood
     if levels and not isinstance(lik, Gaussian): return _marginal_nats(x.cpu(), levels)
     if levels: x = x.float().masked_fill(missing(x), float('nan'))
-    nats = _marginal_nats(x.cpu().float(), None)
-    return nats - (0. if lik.scaler is None else lik.scaler.scale.double().log().sum().item())
+    if (s := lik.scaler) is not None: x = (x.to(s.scale.device) - s.shift)/s.scale
+    return _marginal_nats(x.cpu().float(), None)
 
 # %% ../../nbs/api/train/04_latents.ipynb #c025
 @patch

@@ -19,6 +19,7 @@ from ..fast.step import Step
 from .callbacks import CollapseWatch, ForgetOnFit, KeepHistory, LossTerm, TableProgress, TableRecorder
 
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -143,6 +144,7 @@ def _fit_scaler(model, lik, ds, levels):
     model.likelihood = lik  # a part of the model: saved with it, and in its mode
     if not hasattr(model, 'scaler'): return
     blocks = (ds[range(a, min(a+2**16, len(ds)))] for a in range(0, len(ds), 2**16))
+    if levels: blocks = chain([ds.subsample(2**14)], blocks)  # mostly these show all levels, and no more is read
     fit_scaler(model.scaler, blocks, levels, lik.scale)
     lik.scaler = model.scaler
 
@@ -195,6 +197,11 @@ def _do_one_batch(self:VAELearner):
     self._pred, self.loss = step, self.loss_grad.detach().clone()
     self('after_loss')
     self._do_grad_opt()
+
+@patch
+def _end_cleanup(self:VAELearner): # the graph of the last batch would hold memory, and can't be copied
+    Learner._end_cleanup(self)
+    self.loss_grad = None
 
 @patch
 def _backward(self:VAELearner):

@@ -161,7 +161,7 @@ def encode(self:VAELearner,
 # %% ../../nbs/api/train/03_passes.ipynb #c043
 class Means(Collect):
     "Collects the expected rows, [rows, features], in the tensor's units"
-    def extract(self, v): return v.lik.mean(v.params)
+    def extract(self, v): return v.lik.bounded(v.lik.mean(v.params))
 
 # %% ../../nbs/api/train/03_passes.ipynb #8a2e4e9c
 @patch
