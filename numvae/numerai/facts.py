@@ -102,6 +102,7 @@ def _check_kinds(eras): # distinct labels
 def era_labels(
     era,        # [rows] eras as they come: a column, a list, an array
     names=None, # [rows] what the rows are called, for the message; default: the column's index
+    at:int=0,   # number of the first row, for the message
 )->pd.Categorical: # [rows] of texts
     "Eras as labels; `InputError` for rows without an era, and for dates among numbers"
     era = pd.Series(era)
@@ -111,7 +112,7 @@ def era_labels(
     if gone.any():
         first = int(gone.argmax())
         raise InputError(f'{gone.sum()} of {len(era)} rows have no era, the first is row '
-                         f'{(era.index if names is None else names)[first]!r} (number {first}): '
+                         f'{(era.index if names is None else names)[first]!r} (number {at+first}): '
                          'drop them, say which era they are of, or leave the column out')
     _check_kinds(labels)
     texts, at = np.unique(np.array(labels, dtype=object), return_inverse=True)
