@@ -121,6 +121,12 @@ def _join(parts):
     "One frame of the pieces' results"
     return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else pd.concat(parts)
 
+def _write(out, parts):
+    "Write the pieces' results to a parquet file, whose path is returned"
+    with ParquetOut(out) as w:
+        for f in parts: w.write(f)
+    return Path(out)
+
 # %% ../../nbs/api/train/03_passes.ipynb #c040
 @patch
 def stream(self:VAELearner,
@@ -134,15 +140,12 @@ def stream(self:VAELearner,
     "Run `cb` over `data` piece by piece; returns a frame of the data's kind, or the path when written"
     source = as_source(data, self.schema)
     arrow = keep_kind and isinstance(source, pa.Table)
-    work = with_progress(pieces(source, self.schema, absent), -(-n_rows(source)//piece_rows(len(self.schema))),
-                         self.show_bars)
+    total = -(-n_rows(source)//piece_rows(len(self.schema)))
+    work = with_progress(pieces(source, self.schema, absent), total, self.show_bars)
     done = ((p, frame(p, self.collect(torch.from_numpy(p.x), cb))) for p in work)
     with inference_mode(self):
-        if out is None: res = _join([f for _,f in done])
-        else:
-            with ParquetOut(out) as w:
-                for p,f in done: w.write(in_kind(f, p.source, p.source) if arrow else f)
-            return Path(out)
+        if out is not None: return _write(out, (in_kind(f, p.source, p.source) if arrow else f for p,f in done))
+        res = _join([f for _,f in done])
     if arrow: return in_kind(res, data, source, self.schema.features)
     return res.to_pandas() if isinstance(res, pa.Table) else res
 
