@@ -6,7 +6,7 @@
 __all__ = ['Terms']
 
 # %% ../../nbs/api/anomaly/04_explain.ipynb #a42227fc
-from ..core import InputError
+from ..core import InputError, whole_number
 from ..numerai.facts import sort_eras
 from ..data.frames import eras_in_kind
 from ..data.stream import as_source
@@ -171,6 +171,7 @@ def show_anomalies(self:VAELearner,
     top:int=3,         # reasons per row
 )->pd.DataFrame: # [max_n rows]: era, score, p_value if calibrated, reasons
     "The oddest rows and why: the features and latents that cost most nats beyond the usual"
+    max_n, top = whole_number('max_n', max_n), whole_number('top', top)
     table = _table_of(self, data)
     s = self.anomaly_scores(table, method).score.to_numpy()
     at = np.argsort(-s, kind='stable')[:max_n]

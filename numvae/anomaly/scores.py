@@ -125,7 +125,7 @@ def anomaly_scores(self:VAELearner,
     method:str|Method='combined', # one of score_methods, or a method of one's own
     out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
     absent:bool=True, # a feature all middle level in an era is missing there; judged on the rows given, if 20 or more
-): # [rows], a frame as the data is, with its index or id; columns recon, kld, elbo (nats; recon of 'mse': mean squared error), score
+): # [rows] as the data's frame, by its index or id: recon, kld, elbo (nats; recon of 'mse': mean squared error), score
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     cb = Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method))
     return self.stream(data, cb, lambda p,t: score_frame(t, p.index), out, absent)

@@ -13,7 +13,7 @@ from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .denoise import replace_features
 
-import math, pandas as pd, torch
+import math, torch
 from fastcore.all import patch, store_attr
 from pathlib import Path
 
