@@ -8,6 +8,8 @@ __all__ = ['Conformal']
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #a7ed261d
 from ..core import InputError
 
+from ..data.frames import in_kind
+from ..data.stream import as_source
 from ..train.learner import VAELearner
 from .scores import Scored, held_out_positions, fitted_scorer
 
@@ -69,7 +71,7 @@ def _scores_and_era(learn, data, method, absent=True):
     def frame(p, t):
         eras.append(p.era)
         return pd.DataFrame(dict(score=t[:, 0].numpy()), p.index)
-    s = learn.stream(data, Scored(fitted_scorer(learn, method)), frame, absent=absent)
+    s = learn.stream(data, Scored(fitted_scorer(learn, method)), frame, absent=absent, keep_kind=False)
     return s, None if any(e is None for e in eras) else np.concatenate([e.astype(str) for e in eras])
 
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #26e6fa88
@@ -111,15 +113,16 @@ def p_values(self:VAELearner,
     data,                  # as for anomaly_scores
     method:str='combined', # a method that calibrate was called with
     absent:bool=True,      # as for anomaly_scores
-)->pd.DataFrame: # [rows], index of data; columns score, p_value, q_value
+): # [rows], a frame as the data is, with its index or id; columns score, p_value, q_value
     "How often an ordinary row scores as high; `InputError` before `calibrate`"
     c = self.calibrations.get(method)
     if c is None:
         raise InputError(f"no calibration for method='{method}': "
                          f"call learn.calibrate(held_out_rows, method='{method}') first")
-    s, _ = _scores_and_era(self, data, method, absent)
+    source = as_source(data, self.schema)
+    s, _ = _scores_and_era(self, source, method, absent)
     p = c.p_values(s.score)
-    return s.assign(p_value=p, q_value=false_discovery_control(p))
+    return in_kind(s.assign(p_value=p, q_value=false_discovery_control(p)), data, source)
 
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #65bb0ed4
 def _training_scores(learn, method):

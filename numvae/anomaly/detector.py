@@ -6,8 +6,9 @@
 __all__ = ['InputNoise', 'VAEDetector']
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #f546c479
-from ..core import InputError
+from ..core import InputError, whole_number
 
+from ..data.frames import as_frame
 from ..data.table import Table
 from ..data.loader import Rows, TableDL, TableDataLoaders, empty_dls
 from ..nn.networks import VAE, VAEConfig
@@ -18,11 +19,13 @@ from . import scores  # noqa: F401  gives the learner `anomaly_scores`
 
 import warnings
 from functools import partial
-import numpy as np, torch
+from numbers import Real
+import numpy as np, pyarrow as pa, torch
 from fastcore.all import patch, store_attr
 from fastai.callback.training import GradientClip
 from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import KFold
 from sklearn.utils import ClassifierTags, check_random_state
@@ -95,12 +98,12 @@ class VAEDetector(BaseEstimator):
     def __init__(self,
         n_estimators=3,     # networks, each trained without a fold of the rows; 1: one network, trained on all
         latent_dim=8,       # latent variables
-        hidden=(64,),       # sizes of the encoder's hidden layers; the decoder mirrors them
+        hidden=(64,),       # sizes of the encoder's hidden layers, or the size of one; the decoder mirrors them
         steps=1500,         # training steps of each network
         lr=.002,            # highest learning rate of the one-cycle schedule
         noise=.3,           # noise on the training input, in standard deviations
         method='combined',  # one of numvae.anomaly.methods.score_methods
-        contamination=.1,   # fraction of the training rows that labels_ marks
+        contamination=.1,   # fraction of the training rows that labels_ marks, up to .5; 'auto': .1
         likelihood=None,    # 'gaussian' (default) or 'mse'
         random_state=None,  # seed of splits, networks and noise
         device=None,        # default: the GPU if there is one
@@ -116,11 +119,18 @@ class VAEDetector(BaseEstimator):
         return tags
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #3044c14b
+def _with_names(X):
+    "A polars or Arrow frame, or what else has names or a mask, as scikit-learn takes it; anything plain as it is"
+    if issparse(X) or type(X) in (np.ndarray, list, tuple): return X
+    frame = as_frame(X)
+    return frame.to_pandas() if isinstance(frame, pa.Table) else frame
+
 @patch
 def _rows(self:VAEDetector, X, reset):
     "Valid rows; with `reset` they define the columns"
     least = 2 if reset else 1
-    X = validate_data(self, X, reset=reset, dtype='float64', ensure_all_finite='allow-nan', ensure_min_samples=least)
+    X = validate_data(self, _with_names(X), reset=reset, dtype='float64', ensure_all_finite='allow-nan',
+                      ensure_min_samples=least)
     if np.isinf(X).any(): raise InputError('Input X contains infinity: replace it, or make it NaN for missing')
     return X
 
@@ -130,9 +140,16 @@ def _check_params(self:VAEDetector):
     "`InputError` for parameters that can't be"
     if self.method not in score_methods:
         raise InputError(f"method='{self.method}' is unknown: use one of {', '.join(score_methods)}")
-    if self.n_estimators < 1: raise InputError(f'n_estimators={self.n_estimators}: it must be at least 1')
-    if not 0 < self.contamination <= .5:
-        raise InputError(f'contamination={self.contamination}: it must lie in 0 to .5')
+    whole_number('n_estimators', self.n_estimators)
+    whole_number('steps', self.steps)
+    self._share()
+
+@patch
+def _share(self:VAEDetector)->float:
+    "The fraction of rows to mark"
+    c = .1 if isinstance(self.contamination, str) and self.contamination == 'auto' else self.contamination
+    if isinstance(c, Real) and 0 < c <= .5: return float(c)
+    raise InputError(f"contamination={self.contamination!r}: it must lie in 0 to .5, or be 'auto'")
 
 # %% ../../nbs/api/anomaly/05_detector.ipynb #7c073136
 @patch
@@ -147,11 +164,12 @@ def fit(self:VAEDetector,
         warnings.warn('y holds -1 and 1: here 1 is abnormal and 0 ordinary, so that roc_auc would be upside down')
     rng = check_random_state(self.random_state)
     table = Table.from_numpy(X, levels=None)
-    seeds = rng.randint(2**31-1, size=self.n_estimators+1)
-    folds = _folds(len(X), self.n_estimators, int(seeds[-1]))
+    n = int(self.n_estimators)
+    seeds = rng.randint(2**31-1, size=n+1)
+    folds = _folds(len(X), n, int(seeds[-1]))
     self.learners_ = [_member(_fold_dls(table, f, self.device), self, int(s)) for f,s in zip(folds, seeds)]
     self.decision_scores_ = self._held_out_scores(X, folds)
-    self.threshold_ = float(np.quantile(self.decision_scores_, 1-self.contamination))
+    self.threshold_ = float(np.quantile(self.decision_scores_, 1-self._share()))
     self.labels_ = (self.decision_scores_ > self.threshold_).astype(int)
     return self
 

@@ -7,7 +7,9 @@ __all__ = ['era_means']
 
 # %% ../../nbs/api/anomaly/02_eras.ipynb #896c24a8
 from ..core import InputError, robust_sd, robust_z
-from ..numerai.facts import era_number
+from ..numerai.facts import era_labels, sort_eras
+from ..data.frames import eras_in_kind
+from ..data.stream import as_source
 from ..train.learner import VAELearner
 from .methods import Elbo, KLD, Method, Recon
 from .scores import Scored, fitted_scorer, score_frame
@@ -52,12 +54,12 @@ def era_means(
     rate:float=.05,      # chance that an ordinary table has any era flagged
 )->pd.DataFrame: # [eras]: rows, the means of the scores, se, median, p_value, abnormal, z; attrs['drift'] per era
     "Mean scores of each era, how sure they are and how far they stand out, and a test of each era as a whole"
-    g = scores.groupby(np.asarray(era).astype(str))
+    g = scores.groupby(np.asarray(era_labels(era)))
     e = g.mean()
     e.insert(0, 'rows', g.size())
     row_var = g.score.apply(lambda s: robust_sd(s)**2)
     e = e.assign(se=g.score.sem(), median=g.score.median(), row_var=row_var)
-    e = e.loc[sorted(e.index, key=era_number)].rename_axis('era')
+    e = e.loc[sort_eras(e.index)].rename_axis('era')
     e, drift = _test_eras(e, rate)
     e = e.assign(z=robust_z(e.score)).drop(columns='row_var')
     e.attrs['drift'] = float(drift)
@@ -70,12 +72,14 @@ def era_scores(self:VAELearner,
     method:str|Method='combined', # as for anomaly_scores
     absent:bool=True, # as for anomaly_scores
     rate:float=.05,   # chance that an ordinary table has any era flagged
-)->pd.DataFrame: # [eras]: as for era_means
+): # [eras]: as for era_means, or for polars and Arrow such a frame, with a column era
     "How odd each era is, and a test of the era as a whole; `InputError` without eras"
     eras = []
     def frame(p, t):
         if p.era is None: raise InputError("the data has no column 'era': era scores need one")
         eras.append(p.era.astype(str))
         return score_frame(t, p.index)
-    s = self.stream(data, Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method)), frame, absent=absent)
-    return era_means(s, np.concatenate(eras), rate)
+    source = as_source(data, self.schema)
+    s = self.stream(source, Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method)), frame, absent=absent,
+                    keep_kind=False)
+    return eras_in_kind(era_means(s, np.concatenate(eras), rate), data, source)

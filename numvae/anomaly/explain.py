@@ -6,8 +6,10 @@
 __all__ = ['Terms']
 
 # %% ../../nbs/api/anomaly/04_explain.ipynb #a42227fc
-from ..core import InputError
-from ..numerai.facts import era_number
+from ..core import InputError, whole_number
+from ..numerai.facts import sort_eras
+from ..data.frames import eras_in_kind
+from ..data.stream import as_source
 from ..data.table import Table
 from ..nn.loss import kl_terms
 from ..train.learner import VAELearner
@@ -107,7 +109,7 @@ def _era_sums(df, era):
 def _era_mean(sums):
     "Means by era of the sums of pieces"
     s = sums.groupby(level=0).sum().rename_axis('era')
-    return s.drop(columns='_rows').div(s['_rows'], axis=0).loc[sorted(s.index, key=era_number)]
+    return s.drop(columns='_rows').div(s['_rows'], axis=0).loc[sort_eras(s.index)]
 
 # %% ../../nbs/api/anomaly/04_explain.ipynb #44e8e13e
 def _check_sum(m, method):
@@ -126,7 +128,7 @@ def explain_anomaly(self:VAELearner,
     by_era:bool=False,      # mean of each era instead of rows
     out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
     absent:bool=True,       # as for anomaly_scores
-)->pd.DataFrame: # [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
+): # as the data is, [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
     "What each feature and each latent contributes to a score; `InputError` where the score is no sum"
     _check_sum(self.scorer(method), method)
     features = self.schema.features
@@ -136,7 +138,9 @@ def explain_anomaly(self:VAELearner,
     def frame(p, z): return _terms_frame(z.numpy() - mean, p.index, names)
     if not by_era: return self.stream(data, Scored(terms), frame, out, absent)
     if out is not None: raise InputError('by_era gives one small frame: save it yourself, without out')
-    return _era_mean(self.stream(data, Scored(terms), lambda p,z: _era_sums(frame(p, z), p.era), absent=absent))
+    source = as_source(data, self.schema)
+    sums = self.stream(source, Scored(terms), lambda p,z: _era_sums(frame(p, z), p.era), absent=absent, keep_kind=False)
+    return eras_in_kind(_era_mean(sums), data, source)
 
 # %% ../../nbs/api/anomaly/04_explain.ipynb #5bd13296
 def _reason(terms, row, top):
@@ -167,6 +171,7 @@ def show_anomalies(self:VAELearner,
     top:int=3,         # reasons per row
 )->pd.DataFrame: # [max_n rows]: era, score, p_value if calibrated, reasons
     "The oddest rows and why: the features and latents that cost most nats beyond the usual"
+    max_n, top = whole_number('max_n', max_n), whole_number('top', top)
     table = _table_of(self, data)
     s = self.anomaly_scores(table, method).score.to_numpy()
     at = np.argsort(-s, kind='stable')[:max_n]

@@ -6,10 +6,10 @@
 __all__ = ['Scored', 'held_out_positions', 'fitted_scorer', 'score_frame', 'ScoreSpread']
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #8008c87a
-from ..core import InputError
+from ..core import InputError, whole_number
 from ..nn.networks import ROUNDING
 
-from ..data.stream import n_rows, pieces
+from ..data.stream import as_source, n_rows, pieces
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
@@ -52,6 +52,7 @@ class Scored(Collect):
 # %% ../../nbs/api/anomaly/01_scores.ipynb #517e7b02
 def _spread_rows(learn, data, n):
     "About `n` rows of `data`, evenly spaced, as the model takes them"
+    data = as_source(data, learn.schema)
     step, at, x = max(1, -(-n_rows(data)//n)), 0, []
     for p in pieces(data, learn.schema):
         x.append(torch.from_numpy(p.x[-at % step::step].copy()))
@@ -105,7 +106,7 @@ def fit_scores(self:VAELearner,
     "Fit a method to what the model says of training rows, as a score does when needed; `InputError` without any"
     m = self.scorer(method)
     for d in (self.calibrations, self.thresholds): d.pop(method, None)
-    n = min(n, max(500, 2**22//len(self.schema)))
+    n = min(whole_number('n', n, 2), max(500, 2**22//len(self.schema)))
     return _fit_method(self, m, *_reference(self, data, n))
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #8c223e4d
@@ -154,11 +155,11 @@ class ScoreSpread:
 # %% ../../nbs/api/anomaly/01_scores.ipynb #77d42466
 @patch
 def anomaly_scores(self:VAELearner,
-    data,                   # DataFrame, Table, array, or path of a parquet or CSV file
+    data,                   # frame of pandas, polars or Arrow, Table, array, or path of a parquet or CSV file
     method:str|Method='combined', # one of score_methods, or a method of one's own
     out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
     absent:bool=True, # a feature all middle level in an era is missing there; judged on the rows given, if 20 or more
-)->pd.DataFrame: # [rows], index of data; columns recon, kld, elbo (nats; recon of 'mse': mean squared error), score
+): # [rows] as the data's frame, by its index or id: recon, kld, elbo (nats; recon of 'mse': mean squared error), score
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     cb = Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method))
     spread = ScoreSpread()

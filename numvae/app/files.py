@@ -11,7 +11,7 @@ __all__ = ['DEFAULTS', 'CONFIG_KEYS', 'check_out_folder', 'check_out_file', 'wri
 
 # %% ../../nbs/api/app/01_files.ipynb #c0840ea6
 from ..core import InputError
-from ..numerai.facts import era_number, feature_set, is_target
+from ..numerai.facts import era_labels, era_number, feature_set, is_target
 from ..data.schema import LEVELS
 from ..data.table import Table
 import numvae.data.cache  # noqa: F401  gives Table its `cached`
@@ -401,9 +401,9 @@ def eras_of(
         names = open_parquet(data).schema_arrow.names
         read = lambda name: pq.read_table(data, columns=[name]).column(name).to_pandas()
     if 'era' not in names: return None
-    era = read('era')
-    for e in era.unique(): era_number(e)
-    return np.asarray(era.astype(str))
+    era = era_labels(read('era'))
+    for e in era.categories: era_number(e)
+    return np.asarray(era.astype(object))
 
 # %% ../../nbs/api/app/01_files.ipynb #c047
 def show_scores(

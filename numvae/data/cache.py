@@ -6,7 +6,7 @@
 __all__ = ['cache_folder']
 
 # %% ../../nbs/api/data/06_cache.ipynb #48cb255b
-from ..core import InputError, path_beside, remove_path
+from ..core import InputError, as_list, path_beside, remove_path
 
 from .schema import Schema
 from .table import Table
@@ -36,6 +36,12 @@ def _source(path, asked): # path of the parquet file; arguments of `from_parquet
                 sets=sets and _stamp(sets))
 
 # %% ../../nbs/api/data/06_cache.ipynb #b6ba504f
+def _plain_list(o):
+    "Names or numbers in whatever holds them as a list that JSON can hold"
+    names = sorted(o, key=str) if isinstance(o, set) else as_list(o)
+    names = [v.item() if isinstance(v, np.generic) else v for v in names]
+    return [v if isinstance(v, (str, int, float)) else str(v) for v in names]
+
 def cache_folder(
     path:str|Path,        # the parquet file
     folder:str|Path|None=None, # where caches lie; default: beside the file
@@ -117,6 +123,7 @@ def cached(cls:Table,
     **kwargs
 )->Table:
     "`from_parquet` from a copy on disk that the first call makes; `InputError` for a file that can't be one"
+    kwargs = {k: o if o is None or isinstance(o, (str, bool)) else _plain_list(o) for k,o in kwargs.items()}
     source, at = _source(path, kwargs), cache_folder(path, folder, **kwargs)
     if (t := _open_cache(at, source)) is not None: return t
     _make_cache(at, path, kwargs, source)

@@ -9,8 +9,9 @@ __all__ = ['open_parquet', 'wrap_read_errors']
 from ..core import InputError
 from ..numerai.facts import feature_set
 from .schema import OffGrid, Schema, all_integers, find_features, infer_schema, numerai_bytes
+from .frames import as_frame, select_rows, select_targets
 from .csv import is_csv, is_path, read_text
-from .table import Table, select_rows, select_targets
+from .table import Table
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -176,12 +177,12 @@ def from_csv(cls:Table,
 # %% ../../nbs/api/data/03_files.ipynb #b3418863
 @patch(cls_method=True)
 def load(cls:Table,
-    data,     # a Table, DataFrame, array, or path of a parquet or CSV file
+    data,     # a Table, frame of pandas, polars or Arrow, array, ..., or path of a parquet or CSV file
     **kwargs  # as for from_df and from_parquet
 )->Table:
     "A table from any of these; `InputError` for data that can't be one"
     if isinstance(data, Table): return data
-    if isinstance(data, pd.DataFrame): return cls.from_df(data, **kwargs)
     if is_csv(data): return cls.from_csv(data, **kwargs)
     if is_path(data): return cls.from_parquet(data, **kwargs)
-    return cls.from_numpy(data, **kwargs)
+    frame = as_frame(data)
+    return (cls.from_numpy if isinstance(frame, np.ndarray) else cls.from_df)(frame, **kwargs)

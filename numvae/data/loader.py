@@ -8,14 +8,16 @@ __all__ = ['index_select_rows', 'Rows', 'prefetch_rows', 'block_order', 'windows
 
 # %% ../../nbs/api/data/04_loader.ipynb #e9e91be4
 from ..threads import parallel_map, prefetch, row_chunks
-from ..core import InputError, shorten_list
+from ..core import InputError, as_list, shorten_list, whole_number
 from ..numerai.facts import era_split, purge_eras
 from .schema import Schema
 from .conditions import Codes
 from .table import Table, check_rows, missing, no_missing
 
+from numbers import Real
+
 import numpy as np, pandas as pd, torch
-from fastcore.all import patch, store_attr, listify
+from fastcore.all import patch, store_attr
 from fastai.data.core import DataLoader, DataLoaders
 from fastai.torch_core import default_device, display_df
 
@@ -265,7 +267,7 @@ def _split_rows(t, valid, purge, seed):
 
 def _random_split(n, valid, seed):
     "Positions of the training and the validation rows of a table without eras"
-    if not (isinstance(valid, float) and 0 < valid < 1):
+    if not (isinstance(valid, Real) and 0 < valid < 1):
         raise InputError(f'valid={valid!r}: a table without eras is split by a fraction of its rows, such as valid=.2')
     order = np.random.default_rng(seed).permutation(n)
     return np.sort(order[int(n*valid):]), np.sort(order[:int(n*valid)])
@@ -299,7 +301,7 @@ def _rows_at(t, x, at, codes, known):
 def dls(self:Table,
     bs=4096,     # rows in a batch
     valid=.2,    # validation: share of the last eras, their number, their names; None for no validation
-    purge=None,  # eras left out beside validation; default 8, or 16 with 60-day targets
+    purge=None,  # eras left out beside validation (of dates weeks, or a time: '30D'); default 8, for 60-day targets 16
     device=None, # default: the GPU if there is one
     seed=42,     # of the random split of a table without eras
     val_bs=None, # rows in a validation batch; default `bs`
@@ -308,7 +310,8 @@ def dls(self:Table,
 )->TableDataLoaders: # with `train` and `valid`
     "`DataLoaders` over this table, split by eras; `InputError` for a table that can't be trained on"
     device = get_device(device)
-    if bs < 1: raise InputError(f'bs={bs}: a batch needs rows')
+    bs, val_bs = whole_number('bs', bs), whole_number('val_bs', bs if val_bs is None else val_bs)
+    if block is not None: block = whole_number('block', block)
     tr, va = _split_rows(self, valid, purge, seed)
     if len(tr) < 2:
         raise InputError(f'{len(tr)} rows to train on of {len(self)}: '
@@ -316,8 +319,8 @@ def dls(self:Table,
     for a in range(0, len(self), 2**16): check_rows(self.x[a:a+2**16].cpu().numpy(), self.index()[a:a+2**16], a)
     _check_columns(self, tr)
     x = _resident(self.x, device)
-    known = pd.DataFrame({c: _cond_column(self, c) for c in listify(cond)})
-    codes = Codes.fit(known.iloc[tr]) if cond else None
+    known = pd.DataFrame({c: _cond_column(self, c) for c in as_list(cond)})
+    codes = Codes.fit(known.iloc[tr]) if len(known.columns) else None
     train, held_out = (_rows_at(self, x, at, codes, known) for at in (tr, va))
     return TableDataLoaders(TableDL(train, bs=min(bs, len(tr)), shuffle=True, drop_last=True, block=block),
-                            TableDL(held_out, bs=val_bs or bs), device=device)
+                            TableDL(held_out, bs=val_bs), device=device)

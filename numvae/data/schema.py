@@ -8,7 +8,7 @@ __all__ = ['LEVELS', 'Schema', 'column_names', 'numeric_column', 'find_features'
 
 # %% ../../nbs/api/data/00_schema.ipynb #98cf4b02
 from ..threads import parallel_map, row_chunks
-from ..core import InputError, shorten_list
+from ..core import InputError, as_list, shorten_list
 from ..numerai.facts import is_feature, is_target
 
 import re
@@ -118,13 +118,18 @@ def _match_features(features, names):
 # %% ../../nbs/api/data/00_schema.ipynb #3c214992
 def find_features(
     names:list, # columns of the data
-    features:list|None=None, # those wanted; default: by their names
+    features=None, # names of those wanted, in a list or whatever holds them; default: by the columns' names
 )->list: # names, as the data has them
     "The feature columns of the data; `InputError` where there are none, or not all that are wanted"
     if len(set(names)) < len(names):
         twice = next(c for c in names if names.count(c) > 1)
         raise InputError(f'two columns are called {twice!r}: rename one')
-    return _named_features(names) if features is None else _match_features(features, names)
+    if features is None: return _named_features(names)
+    wanted = features if isinstance(features, str) else as_list(features)
+    if not len(wanted): raise InputError('features is empty: name some columns, or leave it out')
+    found = _match_features(wanted, names)
+    return [c for c in names if c in found] if isinstance(features, (set, frozenset)) else found
+
 
 # %% ../../nbs/api/data/00_schema.ipynb #c019
 def _on_grid(v, step):

@@ -7,7 +7,7 @@ __all__ = ['Cleaned', 'replace_features', 'check_denoise']
 
 # %% ../../nbs/api/denoise/00_denoise.ipynb #58354614
 from ..data.table import missing
-from ..core import InputError
+from ..core import InputError, whole_number
 
 from ..nn.likelihoods import Levels, MSE
 from ..train.learner import VAELearner
@@ -90,8 +90,7 @@ def check_denoise(
 ):
     "`InputError` for arguments of `denoise` that are out of range, or that the likelihood can't serve"
     _check_noise(lik, noise)
-    if passes is not None and (passes != int(passes) or passes < 1):
-        raise InputError(f'passes={passes}: a whole number is needed, at least one')
+    if passes is not None: whole_number('passes', passes)
     if unlikely is None: return
     if not 0 <= unlikely <= 1: raise InputError(f'unlikely={unlikely} must be a probability, 0..1')
     if isinstance(lik, MSE):
@@ -101,15 +100,16 @@ def check_denoise(
 # %% ../../nbs/api/denoise/00_denoise.ipynb #8c0aacce
 @patch
 def denoise(self:VAELearner,
-    data,                      # DataFrame, Table, array, or path of a parquet or CSV file
+    data,                      # frame of pandas, polars or Arrow, Table, array, or path of a parquet or CSV file
     out:str|Path|None=None,    # parquet file to write, in a stream; its path is then returned
     expected:bool=False,       # expected values as floats, not rounded to what the columns can hold
     noise:float|None=None,     # levels: fraction of entries replaced, default .1; else standard deviation, default .5
     absent:bool=True,          # a feature that is all middle level in an era is missing there
     passes:int|None=None,      # draws of the latents; 1: at their mean; default 8, or 1 where they change nothing
     unlikely:float|None=None,  # replace only entries whose probability given the row is below this
-)->pd.DataFrame|Path: # same columns, index and dtypes as the data
+): # a frame as the data is, with its columns, index and dtypes; or the path
     "The data with its features cleaned; `InputError` for data the model can't take"
     check_denoise(self.loss_func.likelihood, noise, passes, unlikely)
     frame = lambda piece, mean: replace_features(piece, mean, self.loss_func.likelihood, expected)
-    return self.stream(data, Cleaned(noise, passes, unlikely), frame, out, absent)
+    return self.stream(data, Cleaned(noise, passes and int(passes), unlikely), frame, out, absent)
+

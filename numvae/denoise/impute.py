@@ -7,13 +7,13 @@ __all__ = ['Filled']
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #f682c9ce
 from ..data.table import missing
-from ..core import InputError
+from ..core import whole_number
 
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .denoise import replace_features
 
-import math, pandas as pd, torch
+import math, torch
 from fastcore.all import patch, store_attr
 from pathlib import Path
 
@@ -92,8 +92,8 @@ def impute(self:VAELearner,
     steps:int|None=None,    # of ascent to the latents; 0: the encoder's; default 40 (Newton's), or 100 for levels
     expected:bool=False,    # expected values as floats, not rounded to what the columns can hold
     absent:bool=True,       # a feature that is all middle level in an era is missing there
-)->pd.DataFrame|Path: # same columns, index and dtypes as the data
+): # a frame as the data is, with its columns, index and dtypes; or the path
     "The data with its missing entries filled and all others as they were; `InputError` for a negative `steps`"
-    if steps is not None and steps < 0: raise InputError(f'steps={steps} must not be negative')
+    if steps is not None: steps = whole_number('steps', steps, 0)
     frame = lambda piece, mean: replace_features(piece, mean, self.loss_func.likelihood, expected)
     return self.stream(data, Filled(steps), frame, out, absent)

@@ -8,11 +8,11 @@ __all__ = ['ANY_VALUE', 'ROUNDING', 'LOGVAR_RANGE', 'Scaler', 'fit_scaler', 'VAE
            'n_params', 'numerai_vae', 'dynamic_ae', 'dynamic_vae']
 
 # %% ../../nbs/api/nn/00_networks.ipynb #0ce382f8
-from ..core import InputError
+from ..core import InputError, as_list
 from ..data.table import missing, no_missing
 
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 
 import math, torch
 from torch import nn
@@ -150,12 +150,16 @@ def fit_scaler(
     return scaler
 
 # %% ../../nbs/api/nn/00_networks.ipynb #b575caee
+def _layer_sizes(o): # one, or several in whatever holds them
+    "Sizes as a list; numbers without a fraction as integers"
+    return [int(s) if isinstance(s, Real) and not isinstance(s, bool) and s == s//1 else s for s in as_list(o)]
+
 @dataclass
 class VAEConfig:
     "What a `VAE` or `AE` looks like; sizes or names that cannot be are an `InputError`"
     n_features: int             # columns of the table
     latent_dim: int = 32        # latent variables
-    hidden: list = field(default_factory=lambda: [256]) # sizes of the encoder's hidden layers, from the input
+    hidden: list = field(default_factory=lambda: [256]) # sizes of the encoder's hidden layers, or the size of one
     decoder: list|None = None   # sizes of the decoder's hidden layers; default: the encoder's, mirrored
     n_out: int = 1              # decoder outputs per feature (the likelihood's n_out)
     act: str = 'LeakyReLU'      # activation, a class of torch.nn
@@ -167,8 +171,9 @@ class VAEConfig:
     cond: list = field(default_factory=list) # number of values of each condition
 
     def __post_init__(self):
-        self.hidden, self.cond = list(self.hidden), list(self.cond)
-        self.decoder = self.hidden[::-1] if self.decoder is None else list(self.decoder)
+        self.n_features, self.latent_dim, self.n_out = _layer_sizes([self.n_features, self.latent_dim, self.n_out])
+        self.hidden, self.cond = _layer_sizes(self.hidden), _layer_sizes(self.cond)
+        self.decoder = self.hidden[::-1] if self.decoder is None else _layer_sizes(self.decoder)
         _check_config(self)
 
 # %% ../../nbs/api/nn/00_networks.ipynb #52d1a2a7

@@ -6,7 +6,7 @@
 __all__ = ['KINDS', 'simulate_features_json', 'to_bins', 'simulate']
 
 # %% ../../nbs/api/numerai/01_simulator.ipynb #9cc60b11
-from ..core import InputError, shorten_list, write_beside
+from ..core import InputError, whole_number, shorten_list, write_beside
 from .facts import get_version, feature_set
 
 from dataclasses import dataclass
@@ -352,6 +352,7 @@ def simulate(
     "A table of exactly Numerai's schema, with known structure and abnormal rows; `InputError` for what can't be made"
     kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     fractions = dict(strength=strength, nan=nan, era_effect=era_effect)
+    n_rows, n_eras = whole_number('n_rows', n_rows), whole_number('n_eras', n_eras)
     _check_sizes(n_rows, n_eras, abnormal_eras, n_factors, n_targets, seed)
     _check_fractions(kinds, absent=absent, abnormal_rows=abnormal_rows, **fractions)
     groups, targets = _choose(version, features, n_features), _target_names(version, n_targets)

@@ -6,7 +6,7 @@
 __all__ = ['priors', 'Posteriors', 'Mixture', 'Flow']
 
 # %% ../../nbs/api/synth/00_priors.ipynb #d62f3ab1
-from ..core import InputError
+from ..core import InputError, whole_number
 
 from ..data.table import Table
 from ..data.loader import Rows
@@ -150,7 +150,7 @@ def fit_prior(self:VAELearner,
     "Fit a density to the latents of rows, for `sample` to draw from; `InputError` for a model without a posterior"
     _check_prior(self.model, kind)
     ds = _rows_for_prior(self, data)
-    at = ds.even_indices(n)
+    at = ds.even_indices(whole_number('n', n))
     mu, logvar = self.collect(ds[at], Posteriors(), *ds.conditions_of(at)).chunk(2, 1)
     e = torch.randn(mu.shape, generator=torch.Generator().manual_seed(0))
     self.prior = priors[kind].fit(mu + (logvar/2).exp()*e, **kwargs)

@@ -6,17 +6,17 @@
 __all__ = []
 
 # %% ../../nbs/api/synth/01_sample.ipynb #701f21b4
-from ..core import InputError
+from ..core import InputError, whole_number
 
-from ..data.stream import ParquetOut
+from ..data.stream import ParquetOut, pieces
 from ..nn.networks import VAE
 from ..nn.loss import check_weights
 from ..train.callbacks import preserve_state
 from ..train.learner import VAELearner
+from ..train.passes import Latents
 from .priors import priors
 
 import pandas as pd, torch
-from numbers import Integral
 from pathlib import Path
 from fastcore.all import patch
 from fastprogress.fastprogress import progress_bar
@@ -68,7 +68,7 @@ def _draws(learn, n, seed, prior, cond=None):
 def _check_sample(learn, n, prior, cond):
     "`InputError` for what can't be drawn"
     check_weights(learn.model)
-    if not isinstance(n, Integral) or n < 1: raise InputError(f'n={n!r}: ask for at least one row')
+    whole_number('n', n)
     if not isinstance(learn.model, VAE):
         raise InputError(f'a {type(learn.model).__name__} has no prior to draw from: train a VAE')
     if prior not in (None, 'normal', *priors):
@@ -89,7 +89,7 @@ def sample(self:VAELearner,
 )->pd.DataFrame|Path: # [n, features], the training table's feature columns and dtypes, and the conditions
     "Synthetic rows, drawn from the prior and then from the likelihood; `InputError` for a model without a prior"
     _check_sample(self, n, prior, cond)
-    draws = _draws(self, n, seed, prior, cond)
+    draws = _draws(self, int(n), seed, prior, cond)
     if out is None: return pd.concat(list(draws))
     with ParquetOut(out) as w:
         for d in draws: w.write(d)
@@ -105,6 +105,10 @@ def _expected(learn, z):
     with preserve_state(learn): x = lik.bounded(lik.mean(learn.model.decode(z.to(device).float())))
     return learn.schema.decode(x.cpu(), pd.RangeIndex(len(z)), 'float32')
 
+def _latents(learn, data):
+    "Latent means of rows, [rows, latent_dim]"
+    return torch.cat([learn.collect(torch.from_numpy(p.x), Latents()) for p in pieces(data, learn.schema)])
+
 @patch
 def interpolate(self:VAELearner,
     a,           # a row: DataFrame, Table, ... of one
@@ -112,11 +116,11 @@ def interpolate(self:VAELearner,
     steps:int=9, # rows in all, with the two ends
 )->pd.DataFrame: # [steps, features] float32
     "Expected rows along the straight line between the latents of two rows; `InputError` for more than one and one"
-    za, zb = [torch.tensor(self.encode(o).to_numpy()) for o in (a, b)]
+    za, zb = [_latents(self, o) for o in (a, b)]
     if len(za) != 1 or len(zb) != 1:
         raise InputError(f'interpolate takes one row and one row, not {len(za)} and {len(zb)}: '
                          'name them, such as df.iloc[[0]]')
-    return _expected(self, torch.lerp(za, zb, torch.linspace(0, 1, steps)[:, None]))
+    return _expected(self, torch.lerp(za, zb, torch.linspace(0, 1, whole_number('steps', steps))[:, None]))
 
 # %% ../../nbs/api/synth/01_sample.ipynb #f446a719
 @patch
@@ -128,8 +132,9 @@ def traverse(self:VAELearner,
 )->pd.DataFrame: # [steps, features] float32
     "Expected rows along one latent, the others kept; `InputError` for a latent that the model hasn't"
     k = self.model.config.latent_dim
-    if not 0 <= latent < k: raise InputError(f'latent={latent}: the model has the latents 0 to {k-1}')
-    start = torch.zeros(1, k) if row is None else torch.tensor(self.encode(row).to_numpy()[:1])
+    latent, steps = whole_number('latent', latent, 0), whole_number('steps', steps)
+    if latent >= k: raise InputError(f'latent={latent}: the model has the latents 0 to {k-1}')
+    start = torch.zeros(1, k) if row is None else _latents(self, row)[:1]
     z = start.repeat(steps, 1)
     z[:, latent] += torch.linspace(-span, span, steps)
     return _expected(self, z)

@@ -7,7 +7,7 @@ __all__ = ['active_units', 'LatentTerms', 'DrawnTerms', 'frontier']
 
 # %% ../../nbs/api/train/04_latents.ipynb #0edd1b7f
 from ..data.table import missing
-from ..core import InputError
+from ..core import InputError, whole_number
 
 from ..nn.networks import VAE
 from ..nn.likelihoods import Gaussian, MSE
@@ -68,6 +68,7 @@ def latent_report(self:VAELearner,
     n:int=5000,               # most rows looked at
 )->pd.DataFrame: # [latent_dim]: kl (nats), var (of the mean), active; attrs: active, kl, recon, gain (nats per row)
     "Which latents are used, what they cost and gain over independent marginals; `InputError` without any rows"
+    n = whole_number('n', n)
     if x is None:
         ds = self.judged_rows()
         if not len(ds): raise InputError('the learner has no rows: give some, learn.latent_report(table.x)')
@@ -107,7 +108,7 @@ def drawn_terms(self:VAELearner,
     if not isinstance(self.model, VAE): raise InputError(f'a {type(self.model).__name__} draws no latents: train a VAE')
     ds = self.judged_rows()
     x = ds[range(len(ds))] if x is None else x
-    recon, kld, nll = self.collect(x, DrawnTerms(draws)).double().mean(0).tolist()
+    recon, kld, nll = self.collect(x, DrawnTerms(whole_number('draws', draws))).double().mean(0).tolist()
     active = self.latent_report(x).attrs['active']
     return pd.Series(dict(recon=recon, kld=kld, elbo=recon+kld, nll=nll, active=active))
 

@@ -154,7 +154,7 @@ def vae_learner(
     dls:TableDataLoaders,      # from Table.dls
     model:nn.Module|None=None, # a VAE, an AE or another module of that form; default: built from the next two
     latent_dim:int=32,         # latent variables
-    hidden=(256,),             # sizes of the encoder's hidden layers; the decoder mirrors them
+    hidden=(256,),             # sizes of the encoder's hidden layers, or the size of one; the decoder mirrors them
     likelihood=None,           # 'mse', 'gaussian', 'categorical' or an object; default: by the table and the model
     kld_weight:float|None=None,# weight of the KL term; default: the likelihood's own
     balance:str|Callback|None='auto', # a callback that weighs the terms, or its name in balances; 'auto': none
@@ -170,7 +170,7 @@ def vae_learner(
     built = model is None
     if built:
         cond = codes.sizes if codes else []
-        model = VAE(VAEConfig(len(schema), latent_dim, list(L(hidden)), n_out=lik.n_out, skip=skip, norm=norm,
+        model = VAE(VAEConfig(len(schema), latent_dim, hidden, n_out=lik.n_out, skip=skip, norm=norm,
                               cond=cond))
     _check_model(model, schema, lik, codes)
     _fit_scaler(model, lik, dls.train_ds, schema.levels)

@@ -8,7 +8,8 @@ __all__ = ['RowView', 'Collect', 'inference_mode', 'with_progress', 'Latents', '
 # %% ../../nbs/api/train/03_passes.ipynb #38f247d5
 from ..data.table import missing
 from ..threads import parallel_map
-from ..data.stream import ParquetOut, n_rows, piece_rows, pieces
+from ..data.frames import in_kind
+from ..data.stream import ParquetOut, as_source, n_rows, piece_rows, pieces
 from ..nn.loss import kl_divergence
 from ..fast.inference import inference_copy, inference_pass
 from .callbacks import preserve_state
@@ -117,27 +118,36 @@ def with_progress(
 
 # %% ../../nbs/api/train/03_passes.ipynb #c039
 def _join(parts):
-    "One DataFrame of the pieces' results"
-    return pa.concat_tables(parts).to_pandas() if isinstance(parts[0], pa.Table) else pd.concat(parts)
+    "One frame of the pieces' results"
+    return pa.concat_tables(parts) if isinstance(parts[0], pa.Table) else pd.concat(parts)
+
+def _write(out, parts):
+    "Write the pieces' results to a parquet file, whose path is returned"
+    with ParquetOut(out) as w:
+        for f in parts: w.write(f)
+    return Path(out)
 
 # %% ../../nbs/api/train/03_passes.ipynb #c040
 @patch
 def stream(self:VAELearner,
-    data,        # DataFrame, Table, array, or path of a parquet or CSV file
+    data,        # frame of pandas, polars or Arrow, Table, array, or path of a parquet or CSV file
     cb:Collect,  # says what to keep of a batch
     frame,       # makes the result of a piece from the piece and its collected rows
     out:str|Path|None=None, # parquet file to write; its path is then returned
     absent:bool=True,       # a feature that is all middle level in an era is missing there
-)->pd.DataFrame|Path: # a row per row of the data
-    "Run `cb` over `data` piece by piece; returns a DataFrame, or the path when written"
-    total = 0 if data is None else -(-n_rows(data)//piece_rows(len(self.schema)))
-    work = with_progress(pieces(data, self.schema, absent), total, self.show_bars)
-    done = (frame(p, self.collect(torch.from_numpy(p.x), cb)) for p in work)
+    keep_kind:bool=True,    # polars or Arrow for polars or Arrow; False: always a DataFrame
+): # DataFrame, or Arrow table or polars frame as the data is, a row per row of the data; or the path
+    "Run `cb` over `data` piece by piece; returns a frame of the data's kind, or the path when written"
+    source = as_source(data, self.schema)
+    arrow = keep_kind and isinstance(source, pa.Table)
+    total = -(-n_rows(source)//piece_rows(len(self.schema)))
+    work = with_progress(pieces(source, self.schema, absent), total, self.show_bars)
+    done = ((p, frame(p, self.collect(torch.from_numpy(p.x), cb))) for p in work)
     with inference_mode(self):
-        if out is None: return _join(list(done))
-        with ParquetOut(out) as w:
-            for f in done: w.write(f)
-    return Path(out)
+        if out is not None: return _write(out, (in_kind(f, p.source, p.source) if arrow else f for p,f in done))
+        res = _join([f for _,f in done])
+    if arrow: return in_kind(res, data, source, self.schema.features)
+    return res.to_pandas() if isinstance(res, pa.Table) else res
 
 # %% ../../nbs/api/train/03_passes.ipynb #c042
 class Latents(Collect):
@@ -152,10 +162,10 @@ def _latent_frame(piece, z):
 # %% ../../nbs/api/train/03_passes.ipynb #d99d6716
 @patch
 def encode(self:VAELearner,
-    data,                   # DataFrame, Table, array, or path of a parquet or CSV file
+    data,                   # as for `stream`
     out:str|Path|None=None, # parquet file to write; its path is then returned
-)->pd.DataFrame: # [rows, latent_dim], columns z0, z1, ...
-    "Latent means of each row, with the index of `data`; streamed to parquet when `out` is a path"
+): # as for `stream`, [rows, latent_dim], columns z0, z1, ...
+    "Latent means of each row, in the kind of frame of `data`; streamed to parquet when `out` is a path"
     return self.stream(data, Latents(), _latent_frame, out)
 
 # %% ../../nbs/api/train/03_passes.ipynb #c043
@@ -166,8 +176,8 @@ class Means(Collect):
 # %% ../../nbs/api/train/03_passes.ipynb #8a2e4e9c
 @patch
 def reconstruct(self:VAELearner,
-    data,                   # DataFrame, Table, array, or path of a parquet or CSV file
+    data,                   # as for `stream`
     out:str|Path|None=None, # parquet file to write; its path is then returned
-)->pd.DataFrame: # [rows, features] float32
+): # as for `stream`, [rows, features] float32
     "Expected row given its latent means, in the source's units, with the index of `data`"
     return self.stream(data, Means(), lambda p,m: p.decode(m, 'float32'), out)
