@@ -105,7 +105,7 @@ def _set_scores(learn, arrays, about):
         if kind == 'calibrations':
             known = about.get('eras', {}).get(name)
             learn.calibrations[name] = Conformal.restore(state['scores'], state['above'], known)
-    learn.thresholds = {k: float(v) for k,v in about.get('thresholds', {}).items()}
+    learn.thresholds.update({k: float(v) for k,v in about.get('thresholds', {}).items()})
 
 # %% ../nbs/api/10_export.ipynb #f2e01c03
 def _sha256(path): return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -116,6 +116,7 @@ def save_vae(self:VAELearner,
     folder, # made if it does not exist; an earlier model in it is replaced
 )->Path:
     "Save model, loss, columns and fitted scores to a folder; `InputError` where it can't be written"
+    self.forget_outdated()
     folder = Path(folder)
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise InputError(f"can't write the folder {folder}: {e.strerror}") from None

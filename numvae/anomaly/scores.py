@@ -9,13 +9,16 @@ __all__ = ['Scored', 'held_out_positions', 'fitted_scorer', 'score_frame']
 from ..core import InputError
 
 from ..data.stream import n_rows, pieces
+from ..nn.networks import EncoderDecoder
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
 
+import copy
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
+from fastai.learner import Learner
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #e144c6cd
 @patch
@@ -87,6 +90,13 @@ def _fit_method(learn, m, x, held_out):
     return learn.collect(rows, Scored(m)).double().numpy()[:, 0]
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #22060cac
+def _unfitted(m):
+    "A method for another fit, while this one may be in use"
+    m = copy.copy(m)
+    if isinstance(m, Combined): m.parts = {k: _unfitted(p) for k,p in m.parts.items()}
+    m.reset()
+    return m
+
 @patch
 def fit_scores(self:VAELearner,
     method:str|Method='combined', # name or method
@@ -94,20 +104,26 @@ def fit_scores(self:VAELearner,
     n:int=5000,  # most rows kept of each; fewer of wide tables
 )->np.ndarray: # [rows] scores of the validation rows, or of the rows compared with
     "Fit a method to what the model says of training rows, as a score does when needed; `InputError` without any"
-    m = self.scorer(method)
-    for d in (self.calibrations, self.thresholds): d.pop(method, None)
-    n = min(n, max(500, 2**22//len(self.schema)))
-    return _fit_method(self, m, *_reference(self, data, n))
+    with self.fitting():
+        m = self.scorer(method)
+        for d in (self.calibrations, self.thresholds): d.pop(method, None)
+        new, n = _unfitted(m), min(n, max(500, 2**22//len(self.schema)))
+        scores = _fit_method(self, new, *_reference(self, data, n))
+        vars(m).update(vars(new))
+    return scores
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #8c223e4d
 def fitted_scorer(
     learn,             # VAELearner
     method:str|Method, # name or method
-)->Method:
+)->Method: # as it is now, whatever the learner forgets meanwhile
     "The learner's method, fitted if it has to be"
     m = learn.scorer(method)
+    if not isinstance(m, Fitted): return m  # there is nothing to forget
+    learn.forget_outdated()
+    m = learn.scorer(method)
     if not m.fitted: learn.fit_scores(method)
-    return m
+    return copy.copy(m)
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #5c08fddc
 def score_frame(
@@ -128,3 +144,13 @@ def anomaly_scores(self:VAELearner,
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     cb = Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method))
     return self.stream(data, cb, lambda p,t: score_frame(t, p.index), out, absent)
+
+# %% ../../nbs/api/anomaly/01_scores.ipynb #8f57081f
+@patch
+def export(self:VAELearner,
+    fname='export.pkl', # file in the learner's `path`
+    **kwargs            # of fastai's `Learner.export`
+):
+    "fastai's `export`, with the combined score fitted"
+    if isinstance(self.model, EncoderDecoder) and len(self.dls.train_ds) > 1: fitted_scorer(self, 'combined')
+    Learner.export(self, fname, **kwargs)
