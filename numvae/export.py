@@ -112,7 +112,7 @@ def _set_scores(learn, arrays, about):
         if kind == 'calibrations':
             known = about.get('eras', {}).get(name)
             learn.calibrations[name] = Conformal.restore(state['scores'], state['above'], known)
-    learn.thresholds = {k: float(v) for k,v in about.get('thresholds', {}).items()}
+    learn.thresholds.update({k: float(v) for k,v in about.get('thresholds', {}).items()})
 
 # %% ../nbs/api/10_export.ipynb #f2e01c03
 def _number_to_json(o):
@@ -129,6 +129,7 @@ def save_vae(self:VAELearner,
 )->Path:
     "Save model, loss, columns and fitted scores to a folder; `InputError` where that can't be"
     check_weights(self.model)
+    self.forget_outdated()
     folder = Path(folder)
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise InputError(f"can't write the folder {folder}: {e.strerror}") from None

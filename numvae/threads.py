@@ -28,7 +28,8 @@ os.register_at_fork(after_in_child=_pools.clear)  # a forked process has none of
 _kept, _lock = threading.local(), threading.Lock()
 
 def _use_one_thread():
-    "This thread computes alone"
+    "This thread of a pool computes alone"
+    _kept.in_pool = True
     torch.get_num_threads()  # or it would take torch's default at its first operation, and forget this
     torch.set_num_threads(1)
 
@@ -54,9 +55,10 @@ def parallel_map(
     blocks:list, # such slices
     own_thread:bool=False, # never in the caller's thread, so that a block always gives the same last digits
 )->list: # what it returned for each thread's slices, in order
-    "Call a function in torch's number of threads, without gradients"
+    "Call a function in torch's number of threads, without gradients; within such a thread, in that one"
     n, f = min(_threads(), len(blocks)), torch.no_grad()(f)
-    if n <= 1 and not own_thread: return [f(blocks)]
+    within = getattr(_kept, 'in_pool', False)  # the others may all be waiting for this one
+    if within or n <= 1 and not own_thread: return [f(blocks)]
     return list(_pool(n).map(f, [blocks[i*len(blocks)//n:(i+1)*len(blocks)//n] for i in range(n)]))
 
 # %% ../nbs/api/01_threads.ipynb #0ebd07a9

@@ -100,11 +100,12 @@ def calibrate(self:VAELearner,
 )->Conformal:
     "Keep the scores of ordinary held-out rows, for `p_values`; `InputError` where there are none"
     _check_name(method)
-    if data is None: s, era = _validation_scores(self, method)
-    else:
-        s, era = _scores_and_era(self, data, method, absent)
-        s = s.score
-    self.calibrations[method] = Conformal(s, era)
+    with self.fitting():
+        if data is None: s, era = _validation_scores(self, method)
+        else:
+            s, era = _scores_and_era(self, data, method, absent)
+            s = s.score
+        self.calibrations[method] = Conformal(s, era)
     return self.calibrations[method]
 
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #a45ce938
@@ -114,12 +115,10 @@ def p_values(self:VAELearner,
     method:str='combined', # a method that calibrate was called with
     absent:bool=True,      # as for anomaly_scores
 ): # [rows], a frame as the data is, with its index or id; columns score, p_value, q_value
-    "How often an ordinary row scores as high; `InputError` before `calibrate`"
-    c = self.calibrations.get(method)
-    if c is None:
-        raise InputError(f"no calibration for method='{method}': "
-                         f"call learn.calibrate(held_out_rows, method='{method}') first")
-    source = as_source(data, self.schema)
+    "How often an ordinary row scores as high; `InputError` before `calibrate`, and after the weights have changed"
+    _check_name(method)
+    self.forget_outdated()
+    c, source = self.calibrations[method], as_source(data, self.schema)
     s, _ = _scores_and_era(self, source, method, absent)
     p = c.p_values(s.score)
     return in_kind(s.assign(p_value=p, q_value=false_discovery_control(p)), data, source)
@@ -142,6 +141,7 @@ def fit_threshold(self:VAELearner,
     "The score above which a fraction `contamination` of the rows lies; `InputError` if that is not in 0 to .5"
     _check_name(method)
     if not 0 < contamination <= .5: raise InputError(f'contamination={contamination}: it must lie in 0 to .5')
-    s = _training_scores(self, method) if data is None else _scores_and_era(self, data, method, absent)[0].score
-    self.thresholds[method] = float(np.quantile(s, 1-contamination))
+    with self.fitting():
+        s = _training_scores(self, method) if data is None else _scores_and_era(self, data, method, absent)[0].score
+        self.thresholds[method] = float(np.quantile(s, 1-contamination))
     return self.thresholds[method]

@@ -172,6 +172,7 @@ def show_anomalies(self:VAELearner,
 )->pd.DataFrame: # [max_n rows]: era, score, p_value if calibrated, reasons
     "The oddest rows and why: the features and latents that cost most nats beyond the usual"
     max_n, top = whole_number('max_n', max_n), whole_number('top', top)
+    self.forget_outdated()
     table = _table_of(self, data)
     s = self.anomaly_scores(table, method).score.to_numpy()
     at = np.argsort(-s, kind='stable')[:max_n]

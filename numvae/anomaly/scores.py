@@ -7,17 +7,19 @@ __all__ = ['Scored', 'held_out_positions', 'fitted_scorer', 'score_frame', 'Scor
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #8008c87a
 from ..core import InputError, whole_number
-from ..nn.networks import ROUNDING
 
 from ..data.stream import as_source, n_rows, pieces
+from ..nn.networks import EncoderDecoder, ROUNDING
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
 
+import copy
 from pathlib import Path
 import math, warnings
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
+from fastai.learner import Learner
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #e144c6cd
 @patch
@@ -97,6 +99,13 @@ def _fit_method(learn, m, x, held_out):
     return learn.collect(rows, Scored(m)).double().numpy()[:, 0]
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #22060cac
+def _unfitted(m):
+    "A method for another fit, while this one may be in use"
+    m = copy.copy(m)
+    if isinstance(m, Combined): m.parts = {k: _unfitted(p) for k,p in m.parts.items()}
+    m.reset()
+    return m
+
 @patch
 def fit_scores(self:VAELearner,
     method:str|Method='combined', # name or method
@@ -104,20 +113,26 @@ def fit_scores(self:VAELearner,
     n:int=5000,  # most rows kept of each; fewer of wide tables
 )->np.ndarray: # [rows] scores of the validation rows, or of the rows compared with
     "Fit a method to what the model says of training rows, as a score does when needed; `InputError` without any"
-    m = self.scorer(method)
-    for d in (self.calibrations, self.thresholds): d.pop(method, None)
-    n = min(whole_number('n', n, 2), max(500, 2**22//len(self.schema)))
-    return _fit_method(self, m, *_reference(self, data, n))
+    with self.fitting():
+        m = self.scorer(method)
+        for d in (self.calibrations, self.thresholds): d.pop(method, None)
+        new, n = _unfitted(m), min(whole_number('n', n, 2), max(500, 2**22//len(self.schema)))
+        scores = _fit_method(self, new, *_reference(self, data, n))
+        vars(m).update(vars(new))
+    return scores
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #8c223e4d
 def fitted_scorer(
     learn,             # VAELearner
     method:str|Method, # name or method
-)->Method:
+)->Method: # as it is now, whatever the learner forgets meanwhile
     "The learner's method, fitted if it has to be"
     m = learn.scorer(method)
+    if not isinstance(m, Fitted): return m  # there is nothing to forget
+    learn.forget_outdated()
+    m = learn.scorer(method)
     if not m.fitted: learn.fit_scores(method)
-    return m
+    return copy.copy(m)
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #5c08fddc
 def score_frame(
@@ -166,3 +181,13 @@ def anomaly_scores(self:VAELearner,
     result = self.stream(data, cb, lambda p,t: score_frame(spread.see(t), p.index), out, absent)
     spread.warn(method if isinstance(method, str) else type(method).__name__)
     return result
+
+# %% ../../nbs/api/anomaly/01_scores.ipynb #8f57081f
+@patch
+def export(self:VAELearner,
+    fname='export.pkl', # file in the learner's `path`
+    **kwargs            # of fastai's `Learner.export`
+):
+    "fastai's `export`, with the combined score fitted"
+    if isinstance(self.model, EncoderDecoder) and len(self.dls.train_ds) > 1: fitted_scorer(self, 'combined')
+    Learner.export(self, fname, **kwargs)

@@ -324,3 +324,18 @@ def dls(self:Table,
     train, held_out = (_rows_at(self, x, at, codes, known) for at in (tr, va))
     return TableDataLoaders(TableDL(train, bs=min(bs, len(tr)), shuffle=True, drop_last=True, block=block),
                             TableDL(held_out, bs=val_bs), device=device)
+
+# %% ../../nbs/api/data/04_loader.ipynb #8233bea8
+def _known_column(t, name):
+    "`_cond_column`, or None where the table doesn't have it"
+    try: return _cond_column(t, name)
+    except InputError: return None
+
+@patch
+def rows_of(self:TableDataLoaders,
+    t:Table, # with the columns of the training table
+)->Rows:
+    "All rows of a table; of conditions that it doesn't tell the codes are 0, not known"
+    if self.codes is None: return Rows(t.x, None, t.schema, t.era)
+    known = pd.DataFrame({c: _known_column(t, c) for c in self.codes.values}, range(len(t)))
+    return Rows(t.x, None, t.schema, t.era, torch.from_numpy(self.codes.encode(known)), self.codes)

@@ -10,7 +10,7 @@ from ..threads import single_torch_thread
 from .step import FusedStep, Step, foreign_part, fused_obstacle
 from .cuda_graph import GeneralStep, RecordedStep
 
-import torch, warnings
+import threading, torch, warnings
 from contextlib import ExitStack, contextmanager
 from fastcore.all import patch
 from fastai.callback.core import Callback
@@ -47,6 +47,8 @@ class StepRunner:
         self.step = None         # of this epoch; None before its first batch, False for the general path
         self.recorded = None     # what the last `RecordedStep` depends on, and it
         self.until_end = None    # `ExitStack` of what holds until the epoch ends
+        self.thread = None       # number of the thread that trains, during a fit
+        self.lock = threading.RLock() # of the weights, held while they change or are copied
 
     def __reduce__(self): return StepRunner, () # a learner that is saved begins anew
 
@@ -57,6 +59,20 @@ class StepRunner:
         with ExitStack() as self.until_end:
             try: yield
             finally: self.until_end = None
+
+# %% ../../nbs/api/fast/05_runner.ipynb #d6bd83b0
+@patch
+@contextmanager
+def fit(self:StepRunner):
+    "Within the block this thread trains"
+    before, self.thread = self.thread, threading.get_ident()
+    try: yield
+    finally: self.thread = before
+
+@patch(as_prop=True)
+def busy(self:StepRunner)->bool:
+    "Whether another thread trains"
+    return self.thread not in (None, threading.get_ident())
 
 # %% ../../nbs/api/fast/05_runner.ipynb #e9c3dec3
 def _float16(device):

@@ -33,7 +33,8 @@ class Scaler(nn.Module):
         x, # [rows, features] as the table has it
     )->torch.Tensor: # [rows, features] scaled
         y = torch.sub(x, self.shift).div_(self.scale)
-        if x.device.type == 'cpu' and no_missing(x): return y
+        fixed = torch.jit.is_tracing() or torch.compiler.is_compiling()  # one way must serve every batch
+        if x.device.type == 'cpu' and not fixed and no_missing(x): return y
         return torch.where(missing(x), self.fill, y)
 
 # %% ../../nbs/api/nn/00_networks.ipynb #c77eb9fc
@@ -331,7 +332,7 @@ def decode(self:EncoderDecoder,
     cond=None, # [rows, conditions] codes, or None: not known
 )->torch.Tensor: # [rows, features] or [rows, features, n_out]
     "The likelihood's parameters for latents and conditions"
-    return self.decode_params(z, self.embed_conditions(cond, len(z)))
+    return self.decode_params(z, self.embed_conditions(cond, z.shape[0]))
 
 # %% ../../nbs/api/nn/00_networks.ipynb #4a2bd500
 LOGVAR_RANGE = -30, 20  # of the posterior's log variance
@@ -379,7 +380,7 @@ def forward_scaled(self:VAE,
     cond=None, # [rows, conditions] codes, or None: not known
 )->tuple: # params [rows, features(, n_out)], mu, logvar [rows, latent_dim]
     "`forward` from rows that are scaled already"
-    cond_emb = self.embed_conditions(cond, len(y))
+    cond_emb = self.embed_conditions(cond, y.shape[0])
     mu, logvar = self.posterior(y, cond_emb)
     return self.decode_params(self.reparameterize(mu, logvar), cond_emb), mu, logvar
 
@@ -390,7 +391,7 @@ def encode(self:EncoderDecoder,
     cond=None, # [rows, conditions] codes, or None: not known
 ): # mu, logvar (VAE) or z (AE), each [rows, latent_dim]
     "What the model's `posterior` says of rows"
-    return self.posterior(self.scaler(x), self.embed_conditions(cond, len(x)))
+    return self.posterior(self.scaler(x), self.embed_conditions(cond, x.shape[0]))
 
 @patch
 def forward(self:EncoderDecoder,
@@ -448,7 +449,7 @@ class AE(EncoderDecoder):
         y,         # [rows, features] scaled
         cond=None, # [rows, conditions] codes, or None: not known
     )->tuple: # params [rows, features(, n_out)], z [rows, latent_dim]
-        cond_emb = self.embed_conditions(cond, len(y))
+        cond_emb = self.embed_conditions(cond, y.shape[0])
         z = self.posterior(y, cond_emb)
         return self.decode_params(z, cond_emb), z
 

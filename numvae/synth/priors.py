@@ -151,7 +151,9 @@ def fit_prior(self:VAELearner,
     _check_prior(self.model, kind)
     ds = _rows_for_prior(self, data)
     at = ds.even_indices(whole_number('n', n))
-    mu, logvar = self.collect(ds[at], Posteriors(), *ds.conditions_of(at)).chunk(2, 1)
-    e = torch.randn(mu.shape, generator=torch.Generator().manual_seed(0))
-    self.prior = priors[kind].fit(mu + (logvar/2).exp()*e, **kwargs)
-    return self.prior
+    with self.fitting():
+        mu, logvar = self.collect(ds[at], Posteriors(), *ds.conditions_of(at)).chunk(2, 1)
+        e = torch.randn(mu.shape, generator=torch.Generator().manual_seed(0))
+        prior = self.prior = priors[kind].fit(mu + (logvar/2).exp()*e, **kwargs)
+    self.forgotten_prior = None
+    return prior

@@ -10,25 +10,28 @@ from ..core import InputError, whole_number
 
 from ..data.stream import ParquetOut, pieces
 from ..nn.networks import VAE
-from ..nn.loss import check_weights
-from ..train.callbacks import preserve_state
 from ..train.learner import VAELearner
 from ..train.passes import Latents
 from .priors import priors
 
+import warnings
 import pandas as pd, torch
 from pathlib import Path
 from fastcore.all import patch
 from fastprogress.fastprogress import progress_bar
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c008
-def _draw_latents(learn, n, g, prior):
-    "`n` latents from the prior, [n, latent_dim]"
-    e, fitted = torch.randn(n, learn.model.config.latent_dim, generator=g), learn.prior
-    if prior == 'normal' or prior is None and fitted is None: return e
-    if fitted is None or prior is not None and fitted.kind != prior:
-        raise InputError(f"prior='{prior}': fit it first, learn.fit_prior('{prior}')")
-    return fitted.draw(e, g)
+def _chosen_prior(learn, prior):
+    "The fitted prior to draw from; None for the standard normal; `InputError` for one that is not fitted"
+    if prior != 'normal' and learn.prior is not None: learn.forget_outdated()
+    fitted, gone = learn.prior, learn.forgotten_prior
+    if prior == 'normal' or prior is None and fitted is None and gone is None: return None
+    if fitted is not None and prior in (None, fitted.kind): return fitted
+    was = ' was fitted before the last training or load of weights' if gone else ''
+    if prior is not None: raise InputError(f"prior='{prior}'{was}: fit it first, learn.fit_prior('{prior}')")
+    warnings.warn(f"the prior{was}, so rows are drawn from the standard normal: call learn.fit_prior('{gone}') again, "
+                  "or say sample(..., prior='normal')")
+    learn.forgotten_prior = None  # it is said once
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c010
 def _block_rows(model, entries=2**22):
@@ -36,12 +39,13 @@ def _block_rows(model, entries=2**22):
     return max(512, entries // (model.config.n_features*model.config.n_out) // 512 * 512)
 
 @torch.no_grad()
-def _draw(learn, n, g, prior, codes=None):
-    "`n` rows in the tensor's units, [n, features]"
-    model, lik = learn.model, learn.loss_func.likelihood
-    z, device = _draw_latents(learn, n, g, prior), next(model.parameters()).device
+def _draw(copies, n, g, fitted, codes=None): # model and likelihood; prior
+    "`n` rows in the decoder's units, [n, features]"
+    model, lik = copies
+    z, device = torch.randn(n, model.config.latent_dim, generator=g), next(model.parameters()).device
+    if fitted is not None: z = fitted.draw(z, g)
     cond_emb = None if codes is None else torch.from_numpy(codes).to(device)
-    with preserve_state(learn): x = lik.sample(model.decode(z.to(device), cond_emb), generator=g)
+    x = lik.sample(model.decode(z.to(device), cond_emb), generator=g)
     return lik.nearest_value(x).cpu()
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c012
@@ -57,17 +61,17 @@ def _draws(learn, n, seed, prior, cond=None):
     "Blocks of `n` rows in all, as DataFrames"
     g, rows, codes = torch.Generator(), _block_rows(learn.model), learn.codes
     g.seed() if seed is None else g.manual_seed(int(seed))
-    starts = range(0, n, rows)
+    fitted, copies, starts = _chosen_prior(learn, prior), learn.inference_copies(False), range(0, n, rows)
     for a in progress_bar(starts, leave=False) if learn.show_bars and n > 4*rows else starts:
         b = min(a+rows, n)
         k = codes and codes.pick(rows, cond, torch.rand(rows, generator=g).numpy())
-        df = learn.schema.decode(_draw(learn, rows, g, prior, k)[:b-a], pd.RangeIndex(a, b))
+        x = _draw(copies, rows, g, fitted, k)[:b-a]
+        df = learn.schema.decode(x, pd.RangeIndex(a, b))
         yield df if k is None else _with_conditions(df, codes, k)
 
 # %% ../../nbs/api/synth/01_sample.ipynb #c013
 def _check_sample(learn, n, prior, cond):
     "`InputError` for what can't be drawn"
-    check_weights(learn.model)
     whole_number('n', n)
     if not isinstance(learn.model, VAE):
         raise InputError(f'a {type(learn.model).__name__} has no prior to draw from: train a VAE')
@@ -99,10 +103,8 @@ def sample(self:VAELearner,
 @torch.no_grad()
 def _expected(learn, z):
     "Expected rows at latents [rows, latent_dim], in the source's units"
-    device = next(learn.model.parameters()).device
-    check_weights(learn.model)
-    lik = learn.loss_func.likelihood
-    with preserve_state(learn): x = lik.bounded(lik.mean(learn.model.decode(z.to(device).float())))
+    model, lik = learn.inference_copies(False)
+    x = lik.bounded(lik.mean(model.decode(z.to(next(model.parameters()).device).float())))
     return learn.schema.decode(x.cpu(), pd.RangeIndex(len(z)), 'float32')
 
 def _latents(learn, data):
