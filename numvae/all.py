@@ -13,6 +13,7 @@ from fastai.callback.all import *
 from . import numerai
 from .core import InputError
 from .data.schema import Schema
+from .data.frames import *
 from .data.table import *
 from .data.csv import *
 from .data.files import *

@@ -24,6 +24,7 @@ def _is_one_column(data):
     one = isinstance(shape, tuple) and len(shape) == 1 and not getattr(getattr(data, 'dtype', None), 'names', None)
     return one or isinstance(data, pa.ChunkedArray) or isinstance(data, pa.Array) and not pa.types.is_struct(data.type)
 
+# %% ../../nbs/api/data/01a_frames.ipynb #a54b9949
 def _remedy(data):
     "What to do with something that is no table; None where it may be one"
     if hasattr(data, 'collect'): return 'it has not been computed yet: call .collect() first'
@@ -42,6 +43,7 @@ def _plain_type(t): # Arrow type
     if pa.types.is_dictionary(t): return pa.dictionary(pa.int32(), _plain_type(t.value_type), t.ordered)
     return {'string_view': pa.large_string(), 'binary_view': pa.large_binary()}.get(str(t), t)
 
+# %% ../../nbs/api/data/01a_frames.ipynb #22e6077d
 def _arrow_table(data):
     "What offers the PyCapsule interface as an Arrow table"
     t = pa.table(data)
@@ -56,11 +58,13 @@ def _unmasked(x): # numpy array
     if not isinstance(x, np.ma.MaskedArray): return x
     return x.astype('float64').filled(np.nan) if np.ma.is_masked(x) else x.data
 
+# %% ../../nbs/api/data/01a_frames.ipynb #dd4f4f63
 def _has_names(data):
     "Whether this is a list of rows that name their entries"
     first = data[0] if isinstance(data, (list, tuple)) and len(data) else None
     return isinstance(first, (Mapping, pd.Series)) or hasattr(first, '_fields') or is_dataclass(first)
 
+# %% ../../nbs/api/data/01a_frames.ipynb #bd0b35e6
 def _as_array(data):
     "Anything as a numpy array, or as a DataFrame where its columns have names"
     if isinstance(data, torch.Tensor):
@@ -74,6 +78,7 @@ def _column(v):
     "A column of a dictionary as pandas can take it"
     return v.to_pandas() if hasattr(v, 'to_pandas') else _as_array(v) if isinstance(v, torch.Tensor) else v
 
+# %% ../../nbs/api/data/01a_frames.ipynb #bef25ad1
 def _convert(data):
     "A DataFrame, an Arrow table or an array, if the libraries can make one"
     if hasattr(data, '__arrow_c_stream__') or hasattr(data, '__arrow_c_array__'): return _arrow_table(data)
@@ -81,6 +86,7 @@ def _convert(data):
     if isinstance(data, Mapping): return pd.DataFrame({k: _column(v) for k,v in data.items()})
     return pd.DataFrame(data) if _has_names(data) else _as_array(data)
 
+# %% ../../nbs/api/data/01a_frames.ipynb #1779f4a0
 def as_frame(
     data, # DataFrame of pandas or polars, Arrow table or query, array, tensor, dict of columns, list of rows
 )->pd.DataFrame|pa.Table|np.ndarray: # an array only where columns have no names
@@ -103,6 +109,7 @@ def index_columns(
     noted = getattr(table, 'schema', table).pandas_metadata or {}
     return [c for c in noted.get('index_columns', []) if isinstance(c, str)]
 
+# %% ../../nbs/api/data/01a_frames.ipynb #e19a6856
 def with_ids(
     df,    # DataFrame, a row per row of `table`
     table, # Arrow table that it is the result for
@@ -116,6 +123,7 @@ def with_ids(
 # %% ../../nbs/api/data/01a_frames.ipynb #04702374
 def _is_polars(data): return type(data).__module__.partition('.')[0] == 'polars'
 
+# %% ../../nbs/api/data/01a_frames.ipynb #b4ca30a1
 def in_kind(
     result,  # DataFrame or Arrow table, a row per row of the data
     data,    # as the caller brought it
@@ -150,6 +158,7 @@ def data_columns(
     if isinstance(frame, pd.DataFrame): return list(frame.columns)
     return [c for c in frame.column_names if c not in index_columns(frame)]
 
+# %% ../../nbs/api/data/01a_frames.ipynb #7227c9b2
 def columns_beside(
     frame, # DataFrame or Arrow table
     names, # columns wanted, as far as they are there
@@ -188,6 +197,7 @@ def _are_eras(wanted): # list
     "Whether these name eras, and not data types"
     return not all(isinstance(o, str) and not re.match(r'(era)?(\d|X$)', o) for o in wanted)
 
+# %% ../../nbs/api/data/01a_frames.ipynb #d2fa41b7
 def _match_eras(there, wanted): # labels; list of eras asked for
     "The labels of the eras asked for"
     numbers = {era_number(e) for e in wanted}

@@ -193,6 +193,7 @@ def _named_frame(data):
     if len(df) == 0: raise InputError('the table has no rows')
     return df
 
+# %% ../../nbs/api/data/02_table.ipynb #021e020d
 @patch(cls_method=True)
 def from_df(cls:Table,
     df,             # frame of pandas, polars or Arrow, ...: columns feature..., perhaps era, data_type, id, target...
@@ -219,6 +220,7 @@ def _name_columns(x, features):
     if len(names) == x.shape[1] > 0: return pd.DataFrame(x, columns=names)
     raise InputError(f'features names {len(names)} columns, the array has {x.shape[1]}: give a name to each')
 
+# %% ../../nbs/api/data/02_table.ipynb #a315e7e1
 @patch(cls_method=True)
 def from_numpy(cls:Table,
     x,             # [rows, features] array; what has names of columns keeps them

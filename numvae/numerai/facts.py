@@ -54,7 +54,7 @@ def era_date(
     else: s = era
     try: t = pd.Timestamp(s.upper() if isinstance(s, str) else s)
     except ValueError: raise InputError(f'era {era!r} is no date of the calendar: look at the era column') from None
-    return t if t.tz is None else t.tz_convert(None)
+    return t.tz_localize(None)  # the calendar of the place
 
 # %% ../../nbs/api/numerai/00_facts.ipynb #c012
 _DATES = 10**6  # the number of the first Friday of 1970
