@@ -21,6 +21,7 @@ def missing(
     "Where a batch has no value: -1 among levels, NaN among floats"
     return x.isnan() if x.is_floating_point() else x < 0
 
+# %% ../../nbs/api/data/02_table.ipynb #acebfaad
 def no_missing(
     x, # [rows, features] int8 levels or floats
 )->bool:
