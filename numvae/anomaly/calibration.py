@@ -8,8 +8,6 @@ __all__ = ['Conformal']
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #a7ed261d
 from ..core import InputError
 
-from ..data.frames import in_kind
-from ..data.stream import as_source
 from ..train.learner import VAELearner
 from .scores import Scored, held_out_positions, fitted_scorer
 
@@ -114,14 +112,14 @@ def p_values(self:VAELearner,
     data,                  # as for anomaly_scores
     method:str='combined', # a method that calibrate was called with
     absent:bool=True,      # as for anomaly_scores
-): # [rows], a frame as the data is, with its index or id; columns score, p_value, q_value
+)->pd.DataFrame: # [rows], by the data's index or id; columns score, p_value, q_value
     "How often an ordinary row scores as high; `InputError` before `calibrate`, and after the weights have changed"
     _check_name(method)
     self.forget_outdated()
-    c, source = self.calibrations[method], as_source(data, self.schema)
-    s, _ = _scores_and_era(self, source, method, absent)
+    c = self.calibrations[method]
+    s, _ = _scores_and_era(self, data, method, absent)
     p = c.p_values(s.score)
-    return in_kind(s.assign(p_value=p, q_value=false_discovery_control(p)), data, source)
+    return s.assign(p_value=p, q_value=false_discovery_control(p))
 
 # %% ../../nbs/api/anomaly/03_calibration.ipynb #65bb0ed4
 def _training_scores(learn, method):

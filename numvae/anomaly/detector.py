@@ -84,6 +84,7 @@ def _folds(n, k, seed):
     if k == 1 or n < 10*k: return [None]*k
     return [held_out for _,held_out in KFold(k, shuffle=True, random_state=seed).split(np.zeros(n))]
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #437ea902
 def _fold_dls(table, held_out, device):
     "`DataLoaders` of a table with the rows `held_out` for validation"
     dls = table.dls(valid=None, device=device)
@@ -125,6 +126,7 @@ def _with_names(X):
     frame = as_frame(X)
     return frame.to_pandas() if isinstance(frame, pa.Table) else frame
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #cfb46516
 @patch
 def _rows(self:VAEDetector, X, reset):
     "Valid rows; with `reset` they define the columns"
@@ -144,6 +146,7 @@ def _check_params(self:VAEDetector):
     whole_number('steps', self.steps)
     self._share()
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #2aeba332
 @patch
 def _share(self:VAEDetector)->float:
     "The fraction of rows to mark"
@@ -200,6 +203,7 @@ def predict(self:VAEDetector,
     "1 for rows whose score lies above `threshold_`"
     return (self.decision_function(X) > self.threshold_).astype(int)
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #0ae72a17
 @patch
 def fit_predict(self:VAEDetector,
     X,      # [rows, features], NaN where missing

@@ -8,8 +8,6 @@ __all__ = ['era_means']
 # %% ../../nbs/api/anomaly/02_eras.ipynb #896c24a8
 from ..core import InputError, robust_sd, robust_z
 from ..numerai.facts import era_labels, sort_eras
-from ..data.frames import eras_in_kind
-from ..data.stream import as_source
 from ..train.learner import VAELearner
 from .methods import Elbo, KLD, Method, Recon
 from .scores import Scored, fitted_scorer, score_frame
@@ -72,14 +70,13 @@ def era_scores(self:VAELearner,
     method:str|Method='combined', # as for anomaly_scores
     absent:bool=True, # as for anomaly_scores
     rate:float=.05,   # chance that an ordinary table has any era flagged
-): # [eras]: as for era_means, or for polars and Arrow such a frame, with a column era
+)->pd.DataFrame: # [eras]: as for era_means
     "How odd each era is, and a test of the era as a whole; `InputError` without eras"
     eras = []
     def frame(p, t):
         if p.era is None: raise InputError("the data has no column 'era': era scores need one")
         eras.append(p.era.astype(str))
         return score_frame(t, p.index)
-    source = as_source(data, self.schema)
-    s = self.stream(source, Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method)), frame, absent=absent,
+    s = self.stream(data, Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method)), frame, absent=absent,
                     keep_kind=False)
-    return eras_in_kind(era_means(s, np.concatenate(eras), rate), data, source)
+    return era_means(s, np.concatenate(eras), rate)

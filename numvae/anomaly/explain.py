@@ -8,8 +8,6 @@ __all__ = ['Terms']
 # %% ../../nbs/api/anomaly/04_explain.ipynb #a42227fc
 from ..core import InputError, whole_number
 from ..numerai.facts import sort_eras
-from ..data.frames import eras_in_kind
-from ..data.stream import as_source
 from ..data.table import Table
 from ..nn.loss import kl_terms
 from ..train.learner import VAELearner
@@ -128,7 +126,7 @@ def explain_anomaly(self:VAELearner,
     by_era:bool=False,      # mean of each era instead of rows
     out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
     absent:bool=True,       # as for anomaly_scores
-): # as the data is, [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
+)->pd.DataFrame: # [rows or eras, features or groups, then latents z0, z1, ...], nats; a row's sum is its score
     "What each feature and each latent contributes to a score; `InputError` where the score is no sum"
     _check_sum(self.scorer(method), method)
     features = self.schema.features
@@ -136,11 +134,10 @@ def explain_anomaly(self:VAELearner,
     terms = Terms(fitted_scorer(self, method), matrix)
     mean = _typical_terms(self, terms) if excess else 0.
     def frame(p, z): return _terms_frame(z.numpy() - mean, p.index, names)
-    if not by_era: return self.stream(data, Scored(terms), frame, out, absent)
+    if not by_era: return self.stream(data, Scored(terms), frame, out, absent, keep_kind=False)
     if out is not None: raise InputError('by_era gives one small frame: save it yourself, without out')
-    source = as_source(data, self.schema)
-    sums = self.stream(source, Scored(terms), lambda p,z: _era_sums(frame(p, z), p.era), absent=absent, keep_kind=False)
-    return eras_in_kind(_era_mean(sums), data, source)
+    sums = self.stream(data, Scored(terms), lambda p,z: _era_sums(frame(p, z), p.era), absent=absent, keep_kind=False)
+    return _era_mean(sums)
 
 # %% ../../nbs/api/anomaly/04_explain.ipynb #5bd13296
 def _reason(terms, row, top):

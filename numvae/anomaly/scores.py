@@ -174,11 +174,11 @@ def anomaly_scores(self:VAELearner,
     method:str|Method='combined', # one of score_methods, or a method of one's own
     out:str|Path|None=None, # parquet file to write, in a stream; its path is then returned
     absent:bool=True, # a feature all middle level in an era is missing there; judged on the rows given, if 20 or more
-): # [rows] as the data's frame, by its index or id: recon, kld, elbo (nats; recon of 'mse': mean squared error), score
+)->pd.DataFrame: # [rows] by the data's index or id: recon, kld, elbo (nats; recon of 'mse': mean squared error), score
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     cb = Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method))
     spread = ScoreSpread()
-    result = self.stream(data, cb, lambda p,t: score_frame(spread.see(t), p.index), out, absent)
+    result = self.stream(data, cb, lambda p,t: score_frame(spread.see(t), p.index), out, absent, keep_kind=False)
     spread.warn(method if isinstance(method, str) else type(method).__name__)
     return result
 

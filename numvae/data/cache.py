@@ -42,6 +42,7 @@ def _plain_list(o):
     names = [v.item() if isinstance(v, np.generic) else v for v in names]
     return [v if isinstance(v, (str, int, float)) else str(v) for v in names]
 
+# %% ../../nbs/api/data/06_cache.ipynb #97d1182e
 def cache_folder(
     path:str|Path,        # the parquet file
     folder:str|Path|None=None, # where caches lie; default: beside the file

@@ -220,6 +220,7 @@ def _check_signs(sep, decimal):
         raise InputError(f'sep={sep!r}: the delimiter is one character, such as "," or ";"')
     if decimal not in (None, '.', ','): raise InputError(f'decimal={decimal!r}: give "." or ","')
 
+# %% ../../nbs/api/data/02_csv.ipynb #3a0700bb
 def read_text(
     path:str|Path,         # a CSV file
     sep:str|None=None,     # delimiter; default: found in the file
@@ -259,6 +260,7 @@ def _to_numbers(v, decimal): # texts, trimmed
     ints = _cast(v, pa.int64())
     return floats if ints is None else ints
 
+# %% ../../nbs/api/data/02_csv.ipynb #ac665613
 def _to_bools(v): # texts, trimmed
     "Texts of true and false as Arrow booleans, or None where one is something else"
     low = pc.utf8_lower(v)
@@ -272,6 +274,7 @@ def _to_series(v): # Arrow array
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     return v.to_pandas(types_mapper=nullable.get if v.null_count else None)
 
+# %% ../../nbs/api/data/02_csv.ipynb #677a8b82
 def _are_codes(v, numbers): # texts, trimmed, and the numbers they could be
     "Whether any is a code: leading zeros, digits and an E, or more digits than a number has"
     if pa.types.is_integer(numbers.type):
@@ -355,6 +358,7 @@ def _csv_form(df, out, like):
     label = 'id' if i.nlevels == 1 and i.name is None else None
     return dict(sep=sep, decimal=like.decimal if like else '.', index=index, index_label=label)
 
+# %% ../../nbs/api/data/02_csv.ipynb #e8c9736b
 def write_csv(
     df:pd.DataFrame,        # what to write
     out:str|Path,           # the file

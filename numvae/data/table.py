@@ -21,6 +21,7 @@ def missing(
     "Where a batch has no value: -1 among levels, NaN among floats"
     return x.isnan() if x.is_floating_point() else x < 0
 
+# %% ../../nbs/api/data/02_table.ipynb #acebfaad
 def no_missing(
     x, # [rows, features] int8 levels or floats
 )->bool:
@@ -193,6 +194,7 @@ def _named_frame(data):
     if len(df) == 0: raise InputError('the table has no rows')
     return df
 
+# %% ../../nbs/api/data/02_table.ipynb #021e020d
 @patch(cls_method=True)
 def from_df(cls:Table,
     df,             # frame of pandas, polars or Arrow, ...: columns feature..., perhaps era, data_type, id, target...
@@ -219,6 +221,7 @@ def _name_columns(x, features):
     if len(names) == x.shape[1] > 0: return pd.DataFrame(x, columns=names)
     raise InputError(f'features names {len(names)} columns, the array has {x.shape[1]}: give a name to each')
 
+# %% ../../nbs/api/data/02_table.ipynb #a315e7e1
 @patch(cls_method=True)
 def from_numpy(cls:Table,
     x,             # [rows, features] array; what has names of columns keeps them

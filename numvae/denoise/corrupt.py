@@ -81,6 +81,7 @@ def _era_codes(ds, device, at=slice(None)):
     if getattr(ds, 'era', None) is None: return None
     return torch.tensor(ds.era.codes[at], dtype=torch.long, device=device) + 1
 
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #8c286d53
 @patch
 def batch_eras(self:Corrupt)->torch.Tensor|None: # [rows]
     "Codes of the eras of the batch's rows, where entries are swapped within eras"
@@ -96,6 +97,7 @@ def _squared_error(learn, x, noisy, noise):
     true = x.float().masked_fill(missing(x), math.nan).cpu()
     return (((learn.collect(noisy, Cleaned(noise)) - true)/scale)**2).nanmean().item()
 
+# %% ../../nbs/api/denoise/01_corrupt.ipynb #1bb3de8f
 def _corrupted_rows(cb, ds, n=2000):
     "At most `n` rows of a data set, and the same with the callback's noise, the same in every call"
     at = ds.even_indices(n)

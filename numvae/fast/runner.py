@@ -80,6 +80,7 @@ def _float16(device):
     if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) != torch.bfloat16:
         return f'mixed precision is {torch.get_autocast_dtype(device)}'
 
+# %% ../../nbs/api/fast/05_runner.ipynb #3d1aa38f
 @patch
 def obstacle(self:StepRunner,
     learn, # with `fast`: False for the general path always, True for the fused step in small batches too, or 'auto'

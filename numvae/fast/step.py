@@ -149,6 +149,7 @@ def encode(self:FusedStep,
     heads = map(torch.cat, zip(m.mu.parameters(), m.logvar.parameters()))  # both as one layer
     return Linear.apply(h, *heads)
 
+# %% ../../nbs/api/fast/01_step.ipynb #917f67d1
 @patch(as_prop=True)
 def posterior(self:FusedStep): # mu, logvar [rows, latent_dim], as `VAE.posterior` gives them
     mu, logvar = self.heads.chunk(2, 1)

@@ -90,6 +90,7 @@ def has_diverged(
     finite = [v.isfinite().all() for v in values]
     return bool(finite) and not torch.stack(finite).all().item()
 
+# %% ../../nbs/api/nn/02_loss.ipynb #4b9c7687
 def check_weights(
     model, # any module
 ):

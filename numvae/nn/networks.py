@@ -67,6 +67,7 @@ def inverse(self:Scaler,
     "Back to the table's units"
     return y*self.scale + self.shift
 
+# %% ../../nbs/api/nn/00_networks.ipynb #2004ea9f
 @patch
 def rounded(self:Scaler,
     x, # [rows, features] in the table's units

@@ -125,6 +125,7 @@ def _standardized(tables):
     std = np.where(std > 1e-6*np.abs(mean), std, np.where(mean == 0, 1., np.abs(mean)))  # as a model's scaler
     return [np.nan_to_num((x - mean)/std).astype('float32') for x in tables]
 
+# %% ../../nbs/api/synth/02_quality.ipynb #89cc1a7f
 def closer_to_train(
     train,             # [rows, features] array, NaN where missing
     held_out,          # the same of rows not trained on

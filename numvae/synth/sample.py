@@ -38,6 +38,7 @@ def _block_rows(model, entries=2**22):
     "Rows drawn at a time: a fixed number for a model"
     return max(512, entries // (model.config.n_features*model.config.n_out) // 512 * 512)
 
+# %% ../../nbs/api/synth/01_sample.ipynb #a246fe95
 @torch.no_grad()
 def _draw(copies, n, g, fitted, codes=None): # model and likelihood; prior
     "`n` rows in the decoder's units, [n, features]"
