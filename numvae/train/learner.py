@@ -171,10 +171,6 @@ def load(self:VAELearner,
     self.forget_outdated()
     return self
 
-# %% ../../nbs/api/train/02_learner.ipynb #2217819b
-@patch(set_prop=True)
-def metrics(self:VAELearner, ms): self._metrics = L(ms).map(table_metric)
-
 # %% ../../nbs/api/train/02_learner.ipynb #fd6c94b3
 @patch
 @contextmanager
@@ -203,6 +199,10 @@ def history(self:VAELearner)->pd.DataFrame: # a row per epoch of the last fit
     df = pd.DataFrame(rows, columns=names).astype(float)
     df.insert(0, 'epoch', range(len(df)))
     return df.dropna(axis=1, how='all')
+
+# %% ../../nbs/api/train/02_learner.ipynb #2217819b
+@patch(set_prop=True)
+def metrics(self:VAELearner, ms): self._metrics = L(ms).map(table_metric)
 
 # %% ../../nbs/api/train/02_learner.ipynb #c008
 def _default_likelihood(model, levels):
