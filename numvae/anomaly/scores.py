@@ -9,7 +9,6 @@ __all__ = ['Scored', 'held_out_positions', 'fitted_scorer', 'score_frame']
 from ..core import InputError
 
 from ..data.stream import n_rows, pieces
-from ..nn.networks import EncoderDecoder
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
@@ -18,7 +17,6 @@ import copy
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
-from fastai.learner import Learner
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #e144c6cd
 @patch
@@ -144,13 +142,3 @@ def anomaly_scores(self:VAELearner,
     "How odd each row is, higher is odder; `InputError` for data the model can't take"
     cb = Scored(Recon(), KLD(), Elbo(), fitted_scorer(self, method))
     return self.stream(data, cb, lambda p,t: score_frame(t, p.index), out, absent)
-
-# %% ../../nbs/api/anomaly/01_scores.ipynb #8f57081f
-@patch
-def export(self:VAELearner,
-    fname='export.pkl', # file in the learner's `path`
-    **kwargs            # of fastai's `Learner.export`
-):
-    "fastai's `export`, with the combined score fitted"
-    if isinstance(self.model, EncoderDecoder) and len(self.dls.train_ds) > 1: fitted_scorer(self, 'combined')
-    Learner.export(self, fname, **kwargs)
