@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
+from fastai.learner import Learner
 from safetensors import SafetensorError
 from safetensors.torch import save_model, load_model, save_file, load_file
 
@@ -249,3 +250,13 @@ def load_vae(
     learn.saved_history, about = history, c.get('scores') or {}
     if about.get('sha256'): _set_scores(learn, load_file(str(folder/'scores.safetensors')), about)
     return learn
+
+# %% ../nbs/api/10_export.ipynb #a2388f1a
+@patch
+def export(self:VAELearner,
+    fname='export.pkl', # file in the learner's `path`
+    **kwargs            # of fastai's `Learner.export`
+):
+    "fastai's `export`, with the combined score fitted"
+    if type(self.model) in _models.values() and len(self.dls.train_ds) > 1: fitted_scorer(self, 'combined')
+    Learner.export(self, fname, **kwargs)

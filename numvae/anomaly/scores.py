@@ -9,7 +9,7 @@ __all__ = ['Scored', 'held_out_positions', 'fitted_scorer', 'score_frame', 'Scor
 from ..core import InputError, whole_number
 
 from ..data.stream import as_source, n_rows, pieces
-from ..nn.networks import EncoderDecoder, ROUNDING
+from ..nn.networks import ROUNDING
 from ..train.learner import VAELearner
 from ..train.passes import Collect
 from .methods import Combined, Elbo, Fitted, KLD, Method, Recon, score_methods
@@ -19,7 +19,6 @@ from pathlib import Path
 import math, warnings
 import numpy as np, pandas as pd, torch
 from fastcore.all import patch
-from fastai.learner import Learner
 
 # %% ../../nbs/api/anomaly/01_scores.ipynb #e144c6cd
 @patch
@@ -181,13 +180,3 @@ def anomaly_scores(self:VAELearner,
     result = self.stream(data, cb, lambda p,t: score_frame(spread.see(t), p.index), out, absent, keep_kind=False)
     spread.warn(method if isinstance(method, str) else type(method).__name__)
     return result
-
-# %% ../../nbs/api/anomaly/01_scores.ipynb #8f57081f
-@patch
-def export(self:VAELearner,
-    fname='export.pkl', # file in the learner's `path`
-    **kwargs            # of fastai's `Learner.export`
-):
-    "fastai's `export`, with the combined score fitted"
-    if isinstance(self.model, EncoderDecoder) and len(self.dls.train_ds) > 1: fitted_scorer(self, 'combined')
-    Learner.export(self, fname, **kwargs)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['index_select_rows', 'Rows', 'prefetch_rows', 'block_order', 'windows', 'TableDL', 'TableDataLoaders', 'empty_dls',
-           'get_device']
+           'get_device', 'cond_column']
 
 # %% ../../nbs/api/data/04_loader.ipynb #e9e91be4
 from ..threads import parallel_map, prefetch, row_chunks
@@ -273,8 +273,11 @@ def _random_split(n, valid, seed):
     return np.sort(order[int(n*valid):]), np.sort(order[:int(n*valid)])
 
 # %% ../../nbs/api/data/04_loader.ipynb #98a83f62
-def _cond_column(t, name):
-    "Values of a condition, [rows]: the era, a target or a feature"
+def cond_column(
+    t:Table,  # a table
+    name:str, # 'era', or a target or feature of it
+)->np.ndarray: # [rows]; None or NaN where missing
+    "Values of a condition; `InputError` where the table has none of that name"
     if name == 'era' and t.era is not None: return np.asarray(t.era.astype(object))
     if t.targets is not None and name in t.targets: return t.targets[name].to_numpy()
     if name not in t.features:
@@ -319,23 +322,8 @@ def dls(self:Table,
     for a in range(0, len(self), 2**16): check_rows(self.x[a:a+2**16].cpu().numpy(), self.index()[a:a+2**16], a)
     _check_columns(self, tr)
     x = _resident(self.x, device)
-    known = pd.DataFrame({c: _cond_column(self, c) for c in as_list(cond)})
+    known = pd.DataFrame({c: cond_column(self, c) for c in as_list(cond)})
     codes = Codes.fit(known.iloc[tr]) if len(known.columns) else None
     train, held_out = (_rows_at(self, x, at, codes, known) for at in (tr, va))
     return TableDataLoaders(TableDL(train, bs=min(bs, len(tr)), shuffle=True, drop_last=True, block=block),
                             TableDL(held_out, bs=val_bs), device=device)
-
-# %% ../../nbs/api/data/04_loader.ipynb #8233bea8
-def _known_column(t, name):
-    "`_cond_column`, or None where the table doesn't have it"
-    try: return _cond_column(t, name)
-    except InputError: return None
-
-@patch
-def rows_of(self:TableDataLoaders,
-    t:Table, # with the columns of the training table
-)->Rows:
-    "All rows of a table; of conditions that it doesn't tell the codes are 0, not known"
-    if self.codes is None: return Rows(t.x, None, t.schema, t.era)
-    known = pd.DataFrame({c: _known_column(t, c) for c in self.codes.values}, range(len(t)))
-    return Rows(t.x, None, t.schema, t.era, torch.from_numpy(self.codes.encode(known)), self.codes)

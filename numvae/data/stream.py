@@ -7,13 +7,11 @@ __all__ = ['Piece', 'piece_rows', 'n_rows', 'as_source', 'pieces', 'ParquetOut']
 
 # %% ../../nbs/api/data/05_stream.ipynb #64719f64
 from ..core import InputError, path_beside, remove_path
-from ..numerai.facts import is_target
 
 from ..numerai.facts import era_labels
 from .frames import as_frame, take_rows
 from .schema import Schema, find_features, column_names
 from .table import MissingFeatures, Table, check_rows
-from .loader import TableDL, TableDataLoaders
 from .csv import is_csv, is_path, read_csv
 from .files import open_parquet, wrap_read_errors
 
@@ -315,23 +313,3 @@ def __exit__(self:ParquetOut, exc, *args):
             self.thread.shutdown()
             self._close(complete)
         finally: remove_path(self.tmp)
-
-# %% ../../nbs/api/data/05_stream.ipynb #9c3a8765
-def _as_table(ps, schema): # pieces
-    "Pieces as one table, with the targets that came beside them"
-    frames = [p.frame if isinstance(p.frame, pd.DataFrame) else p.frame.to_pandas(ignore_metadata=True) for p in ps]
-    targets = pd.concat([f[[c for c in f if is_target(c)]] for f in frames], ignore_index=True)
-    era = None if any(p.era is None for p in ps) else np.concatenate([p.era.astype(str) for p in ps])
-    return Table(np.concatenate([p.x for p in ps]), schema, era, targets=targets)
-
-@patch
-def test_dl(self:TableDataLoaders,
-    data,             # DataFrame, Table, array, or path of a parquet or CSV file
-    absent:bool=True, # a feature that is all middle level in an era is missing there
-    with_labels=False, # taken for fastai's sake: a row is its own target
-    rm_type_tfms=None, # the same: there are no transforms
-    **kwargs          # bs and others of `TableDL`
-)->TableDL: # in order, all rows
-    "Batches of other rows, in the columns of the training table; `InputError` for data that can't be such rows"
-    rows = self.rows_of(_as_table(list(pieces(data, self.schema, absent)), self.schema))
-    return self.valid.new(rows, **dict(shuffle=False, drop_last=False) | kwargs)

@@ -6,6 +6,7 @@
 __all__ = ['RowView', 'Collect', 'with_progress', 'Latents', 'Means']
 
 # %% ../../nbs/api/train/03_passes.ipynb #38f247d5
+from ..core import InputError
 from ..data.table import missing
 from ..threads import parallel_map
 from ..data.frames import in_kind
@@ -17,7 +18,7 @@ from .learner import VAELearner
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd, pyarrow as pa, torch
+import numpy as np, pandas as pd, pyarrow as pa, torch
 from fastcore.all import patch
 from fastai.callback.core import Callback
 from fastai.torch_core import get_model
@@ -177,3 +178,26 @@ def reconstruct(self:VAELearner,
 ): # as for `stream`, [rows, features] float32
     "Expected row given its latent means, in the source's units, with the index of `data`"
     return self.stream(data, Means(), lambda p,m: p.decode(m, 'float32'), out)
+
+# %% ../../nbs/api/train/03_passes.ipynb #4081b077
+def _one_row(row):
+    "A row as a table of one"
+    if isinstance(row, pd.Series): return row.to_frame().T.infer_objects()
+    if isinstance(row, dict): return pd.DataFrame([row])
+    flat = isinstance(row, (list, tuple)) or getattr(row, 'ndim', None) == 1
+    return np.asarray(row)[None] if flat else row
+
+@patch
+def predict(self:VAELearner,
+    row,              # Series, dict, list or array of one row; or a DataFrame, Table, ... of one
+    rm_type_tfms=None, # taken for fastai's sake
+    with_input:bool=False, # the row comes first, as the model took it
+)->tuple: # the expected row in the source's units, a DataFrame; in the tensor's, [features]; what the model says of it
+    "What the model makes of one row, as fastai gives it; `InputError` for more than one"
+    dl = self.dls.test_dl(_one_row(row), bs=1)
+    if len(dl.dataset) != 1:
+        raise InputError(f'predict takes one row, not {len(dl.dataset)}: call learn.reconstruct(rows), '
+                         'or learn.get_preds(dl=learn.dls.test_dl(rows))')
+    with self.no_bar(): preds, _, mean = self.get_preds(dl=dl, with_decoded=True)
+    res = self.schema.decode(mean, dtype='float32'), mean[0], tuple(p[0] for p in preds)
+    return (self.schema.decode(dl.dataset.x), *res) if with_input else res
