@@ -343,6 +343,7 @@ def is_path(
     "Whether this names a file"
     return isinstance(o, (str, os.PathLike))
 
+# %% ../../nbs/api/data/02_csv.ipynb #dfca21c7
 def is_csv(
     o, # anything
 )->bool:

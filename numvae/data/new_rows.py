@@ -22,6 +22,7 @@ def _known_column(t, name):
     try: return cond_column(t, name)
     except InputError: return None
 
+# %% ../../nbs/api/data/07_new_rows.ipynb #98dd151c
 @patch
 def rows_of(self:TableDataLoaders,
     t:Table, # with the columns of the training table
@@ -39,6 +40,7 @@ def _as_table(ps, schema): # pieces
     era = None if any(p.era is None for p in ps) else np.concatenate([p.era.astype(str) for p in ps])
     return Table(np.concatenate([p.x for p in ps]), schema, era, targets=targets)
 
+# %% ../../nbs/api/data/07_new_rows.ipynb #bbaeaafd
 @patch
 def test_dl(self:TableDataLoaders,
     data,             # DataFrame, Table, array, or path of a parquet or CSV file
@@ -58,6 +60,7 @@ def _columns_differ(a, b): # Schemas
     other = [c for c in a.features if c not in set(b.features)]
     return f'other features ({shorten_list(other)})' if other else 'fewer features, another order or other levels'
 
+# %% ../../nbs/api/data/07_new_rows.ipynb #e480ef87
 @patch
 def check_columns(self:TableDataLoaders,
     schema:Schema, # of the model's columns

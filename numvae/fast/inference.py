@@ -115,6 +115,7 @@ def fold(
     _fold_blocks(model)
     return model
 
+# %% ../../nbs/api/fast/02_inference.ipynb #d2975f48
 def inference_copy(
     model, # any model
 )->nn.Module:

@@ -69,6 +69,7 @@ def fit(self:StepRunner):
     try: yield
     finally: self.thread = before
 
+# %% ../../nbs/api/fast/05_runner.ipynb #ffba315b
 @patch(as_prop=True)
 def busy(self:StepRunner)->bool:
     "Whether another thread trains"

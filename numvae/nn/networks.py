@@ -67,7 +67,6 @@ def inverse(self:Scaler,
     "Back to the table's units"
     return y*self.scale + self.shift
 
-# %% ../../nbs/api/nn/00_networks.ipynb #2004ea9f
 @patch
 def rounded(self:Scaler,
     x, # [rows, features] in the table's units
@@ -479,7 +478,6 @@ def _dynamic_config(sizes, decoder, act):
                          f'back to the input ({sizes[0]})')
     return VAEConfig(sizes[0], sizes[-1], hidden=sizes[1:-1], decoder=decoder[1:-1], act=act, norm=None)
 
-# %% ../../nbs/api/nn/00_networks.ipynb #f47e6dd7
 def dynamic_ae(
     sizes:list,        # layer sizes from input to latent, such as [10, 10, 10, 5]
     decoder:list|None=None, # layer sizes from latent to output; default: mirrored

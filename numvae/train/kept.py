@@ -84,6 +84,7 @@ def _lone_row(learn, b):
                          'or build the model with norm=None')
     return norms
 
+# %% ../../nbs/api/train/01a_kept.ipynb #d9524a91
 @patch
 def one_batch(self:TableLearner, i, b):
     if not (self.training and _lone_row(self, b)): Learner.one_batch(self, i, b)

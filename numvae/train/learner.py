@@ -205,6 +205,12 @@ def _end_cleanup(self:VAELearner): # the graph of the last batch would hold memo
 def _backward(self:VAELearner):
     if not getattr(self._pred, 'has_gradients', False): Learner._backward(self)
 
+@patch
+def _do_grad_opt(self:VAELearner):
+    Learner._do_grad_opt(self)
+    if getattr(self._pred, 'has_gradients', False):
+        for p in self._pred.params: p.grad = None  # an optimizer that sets them to nought would seem to accumulate
+
 # %% ../../nbs/api/train/02_learner.ipynb #a64cfa9f
 @patch
 def _call_one(self:VAELearner, event_name):

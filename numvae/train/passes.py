@@ -187,6 +187,7 @@ def _one_row(row):
     flat = isinstance(row, (list, tuple)) or getattr(row, 'ndim', None) == 1
     return np.asarray(row)[None] if flat else row
 
+# %% ../../nbs/api/train/03_passes.ipynb #8b2f24ef
 @patch
 def predict(self:VAELearner,
     row,              # Series, dict, list or array of one row; or a DataFrame, Table, ... of one
