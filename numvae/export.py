@@ -63,6 +63,7 @@ def _label_to_json(c):
     if isinstance(c, datetime): return dict(timestamp=c.isoformat())
     return dict(date=c.isoformat()) if isinstance(c, date) else c
 
+# %% ../nbs/api/10_export.ipynb #628786ca
 def _table_dict(s): # `Schema`
     dtypes = [s.dtypes.get(f) for f in s.features]
     return dict(features=[_label_to_json(f) for f in s.features], levels=s.levels, step=s.step, dtypes=dtypes)
@@ -197,6 +198,7 @@ def saved_features(
     "The columns that a saved model takes"
     return [_label_from_json(f) for f in c['table']['features']]
 
+# %% ../nbs/api/10_export.ipynb #3d7a46cd
 def _build_loss(about, schema):
     "The loss that `_likelihood_dict` described"
     lik = get_likelihood(about['likelihood'], len(schema), schema.levels)

@@ -34,6 +34,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 # %% ../../nbs/api/anomaly/05_detector.ipynb #fe51e1b1
 def _batch_size(n): return min(n, 128 if n < 2**14 else min(4096, 2**int(np.log2(n/128))))
 
+# %% ../../nbs/api/anomaly/05_detector.ipynb #210458a1
 def _repeated(dls, steps, epochs=10):
     "`DataLoaders` whose epoch repeats the rows so that about `epochs`, the second result, make `steps` batches"
     ds, n = dls.train_ds, len(dls.train_ds)

@@ -104,6 +104,7 @@ def _era_sums(df, era):
     g = df.groupby(np.asarray(era.astype(str)))
     return g.sum().assign(_rows=g.size())
 
+# %% ../../nbs/api/anomaly/04_explain.ipynb #4fba38e3
 def _era_mean(sums):
     "Means by era of the sums of pieces"
     s = sums.groupby(level=0).sum().rename_axis('era')

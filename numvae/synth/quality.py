@@ -28,6 +28,7 @@ def _ks_distance(a, b):
     at_most = lambda v: np.searchsorted(v, grid, 'right')/len(v)
     return np.abs(at_most(a) - at_most(b)).max()
 
+# %% ../../nbs/api/synth/02_quality.ipynb #ce9aa436
 def _variation_distance(a, b, values):
     "Total variation distance between the frequencies of `values` in each column of two tables"
     frequencies = lambda x: np.stack([(x == v).sum(0) for v in values])/np.maximum((~np.isnan(x)).sum(0), 1)
@@ -104,6 +105,7 @@ def _fit_trees(df, features, target, max_rows, seed):
     m = HistGradientBoostingRegressor(max_iter=100, early_stopping=False, random_state=seed)
     return m.fit(_features_of(d, features), d[target].astype(float))
 
+# %% ../../nbs/api/synth/02_quality.ipynb #a1963d4e
 def usefulness(
     real,                # DataFrame with the features and the target
     fake,                # the same of synthetic rows

@@ -112,6 +112,7 @@ def _latents(learn, data):
     "Latent means of rows, [rows, latent_dim]"
     return torch.cat([learn.collect(torch.from_numpy(p.x), Latents()) for p in pieces(data, learn.schema)])
 
+# %% ../../nbs/api/synth/01_sample.ipynb #6fe30ea6
 @patch
 def interpolate(self:VAELearner,
     a,           # a row: DataFrame, Table, ... of one

@@ -74,6 +74,7 @@ class EntryMetric(Metric):
     @property
     def name(self): return self.metric.name
 
+# %% ../../nbs/api/train/01_callbacks.ipynb #8b1dec88
 def table_metric(
     metric, # function of prediction and target, or `Metric`
 )->Metric:
