@@ -9,6 +9,7 @@ __all__ = ['LossTerm', 'ExpectedEntries', 'EntryMetric', 'table_metric', 'Smooth
 # %% ../../nbs/api/train/01_callbacks.ipynb #4c5208d5
 from ..core import InputError
 from ..data.table import missing
+from ..nn.loss import has_diverged
 from ..fast.inference import inference_copy
 
 import warnings, zlib
@@ -154,7 +155,7 @@ class CollapseWatch(Callback):
 
     def after_fit(self):
         rows = self.learn.judged_rows()
-        if not self.look or len(rows) < 2: return
+        if not self.look or len(rows) < 2 or has_diverged(self.model): return
         x = rows.subsample(1000).to(next(self.model.parameters()).device)
         with torch.no_grad(): var = inference_copy(self.model)(x)[1].float().var(0)
         if (var <= .01).all():
