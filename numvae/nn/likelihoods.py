@@ -59,11 +59,15 @@ def unscaled(self:Likelihood,
 # %% ../../nbs/api/nn/01_likelihoods.ipynb #9f0ce59a
 @patch
 def bounded(self:Likelihood,
-    y, # [rows, features] expected values in the table's units
+    y,      # [rows, features] expected values in the table's units
+    x=None, # [rows, features] what was observed of these rows, as the table has it
 )->torch.Tensor: # [rows, features]
-    "No lower than the lowest and no higher than the highest value of the column in training"
-    s = self.scaler
-    return y if s is None else y.clamp(s.low.to(y.device), s.high.to(y.device))
+    "Between the lowest and the highest value that the column had, in training or in the row itself"
+    if self.scaler is None: return y
+    low, high = self.scaler.low.to(y.device), self.scaler.high.to(y.device)
+    if x is None: return y.clamp(low, high)
+    seen = x.float()
+    return y.clamp(torch.where(missing(x), low, seen.minimum(low)), torch.where(missing(x), high, seen.maximum(high)))
 
 @patch
 def seen_levels(self:Likelihood)->torch.Tensor|None: # [features, levels] bool; None: all of them

@@ -168,7 +168,7 @@ def encode(self:VAELearner,
 # %% ../../nbs/api/train/04_passes.ipynb #c043
 class Means(Collect):
     "Collects the expected rows, [rows, features], in the tensor's units"
-    def extract(self, v): return v.lik.bounded(v.lik.mean(v.params))
+    def extract(self, v): return v.lik.bounded(v.lik.mean(v.params), v.x)
 
 # %% ../../nbs/api/train/04_passes.ipynb #8a2e4e9c
 @patch
