@@ -69,7 +69,7 @@ def replace_features(
 ): # the piece's DataFrame or Arrow table
     "What a piece of the data was cut from, with its features replaced by the expected rows"
     kept, x = mean.isnan(), torch.from_numpy(piece.x)
-    new = torch.where(kept, x.float(), mean) if expected else torch.where(kept, x, lik.nearest_value(mean))
+    new = torch.where(kept, x.float(), mean) if expected else torch.where(kept, x, lik.nearest_value(mean, x))
     new = piece.decode(new, 'float32' if expected else None)
     if kept.any() and not piece.schema.levels: new = new.where(~kept.numpy(), _source_columns(piece, list(new)))
     return piece.replace(new)

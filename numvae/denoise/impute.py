@@ -82,7 +82,7 @@ class Filled(Collect):
     def extract(self, v):
         holes = missing(v.x)
         if not holes.any(): return torch.full_like(v.x, math.nan, dtype=torch.float)
-        return v.lik.bounded(v.lik.mean(_most_probable(v, self.steps))).masked_fill(~holes, math.nan)
+        return v.lik.bounded(v.lik.mean(_most_probable(v, self.steps)), v.x).masked_fill(~holes, math.nan)
 
 # %% ../../nbs/api/denoise/02_impute.ipynb #b0b87493
 @patch

@@ -62,12 +62,13 @@ def bounded(self:Likelihood,
     y,      # [rows, features] expected values in the table's units
     x=None, # [rows, features] what was observed of these rows, as the table has it
 )->torch.Tensor: # [rows, features]
-    "Between the lowest and the highest value that the column had, in training or in the row itself"
+    "Between the lowest and the highest value that the column had in training; a row beyond keeps the signs only"
     if self.scaler is None: return y
-    low, high = self.scaler.low.to(y.device), self.scaler.high.to(y.device)
+    low, high, whole = (o.to(y.device) for o in (self.scaler.low, self.scaler.high, self.scaler.whole))
     if x is None: return y.clamp(low, high)
-    seen = x.float()
-    return y.clamp(torch.where(missing(x), low, seen.minimum(low)), torch.where(missing(x), high, seen.maximum(high)))
+    beyond = (((x < low) | (x > high)) & ~missing(x)).any(1, keepdim=True) & ~whole
+    lowest, highest = (torch.where(signed, 0., far) for signed,far in ((low >= 0, -math.inf), (high <= 0, math.inf)))
+    return y.clamp(torch.where(beyond, lowest, low), torch.where(beyond, highest, high))
 
 @patch
 def seen_levels(self:Likelihood)->torch.Tensor|None: # [features, levels] bool; None: all of them
@@ -78,10 +79,11 @@ def seen_levels(self:Likelihood)->torch.Tensor|None: # [features, levels] bool; 
 
 @patch
 def nearest_value(self:Likelihood,
-    y, # [rows, features] in the table's units
+    y,      # [rows, features] in the table's units
+    x=None, # as for `bounded`
 )->torch.Tensor: # [rows, features] int8 levels or floats
     "The values nearest to `y` of those that the columns can have"
-    if not self.levels: return y if self.scaler is None else self.bounded(self.scaler.rounded(y))
+    if not self.levels: return y if self.scaler is None else self.bounded(self.scaler.rounded(y), x)
     if (seen := self.seen_levels()) is None: return y.round().clamp(0, self.levels-1).to(torch.int8)
     gaps = [(y.float() - l).abs().masked_fill(~had, math.inf) for l,had in enumerate(seen.to(y.device).unbind(1))]
     return torch.stack(gaps).argmin(0).to(torch.int8)
